@@ -1,0 +1,357 @@
+//! The vocabulary of the audit log, mapped to OCSF 1.8.0 classes.
+//!
+//! An [`Event`] says who did what to what and with which outcome. [`Event::to_ocsf`] gives the
+//! canonical JSON that is hashed. Logs for operators are something else and never this.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::canonical::to_canonical_json;
+use crate::id::{EventId, SessionId};
+use crate::name::{EnvironmentName, TargetName, UserName};
+use crate::time::Timestamp;
+
+/// Longest value of one detail, in bytes; longer ones are cut and say so.
+pub const MAX_DETAIL_BYTES: usize = 4096;
+
+/// What happened. One variant per kind of event; the list is the vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Activity {
+    /// Someone proved, or failed to prove, who they are.
+    Authenticate,
+    /// A decision on an action was taken.
+    Authorize,
+    /// A session began.
+    SessionOpen,
+    /// A session ended.
+    SessionClose,
+    /// A channel or request inside a session: shell, exec, subsystem, forward, agent.
+    Channel,
+    /// A file was read or written.
+    File,
+    /// A forwarded connection ended, with its byte counts.
+    Forward,
+    /// The gate connected, or failed to connect, to a target (host key included).
+    Connect,
+    /// A recording began, was closed or failed.
+    Recording,
+    /// Someone read a recording or watched a session.
+    RecordingRead,
+    /// An access request was made.
+    RequestCreate,
+    /// An access request was approved.
+    RequestApprove,
+    /// An access request was denied.
+    RequestDeny,
+    /// An access request was withdrawn.
+    RequestCancel,
+    /// An access request expired.
+    RequestExpire,
+    /// A grant began.
+    GrantCreate,
+    /// A grant was revoked.
+    GrantRevoke,
+    /// A grant reached its end.
+    GrantExpire,
+    /// Resources were applied.
+    ResourceApply,
+    /// A password, key, second factor or recovery codes of a user changed.
+    CredentialChange,
+    /// A secret of a target changed.
+    SecretChange,
+    /// The master key or a signing key changed.
+    KeyChange,
+    /// A lock was placed.
+    LockPlace,
+    /// A lock was lifted.
+    LockLift,
+    /// A gate was dropped.
+    GateDrop,
+    /// A gate was, or began to be, raised.
+    GateRaise,
+    /// An administrator ended a session.
+    SessionKill,
+    /// The audit log was read or verified.
+    AuditRead,
+    /// A certificate or token was issued.
+    CertificateIssue,
+    /// A node started or stopped.
+    Node,
+    /// Something an operator must look at: a changed host key, a lockout, a flood.
+    Finding,
+}
+
+impl Activity {
+    /// The name used in `audit search --activity` and in `metadata.event_code`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Authorize => "authorize",
+            Self::SessionOpen => "session.open",
+            Self::SessionClose => "session.close",
+            Self::Channel => "channel",
+            Self::File => "file",
+            Self::Forward => "forward",
+            Self::Connect => "connect",
+            Self::Recording => "recording",
+            Self::RecordingRead => "recording.read",
+            Self::RequestCreate => "request.create",
+            Self::RequestApprove => "request.approve",
+            Self::RequestDeny => "request.deny",
+            Self::RequestCancel => "request.cancel",
+            Self::RequestExpire => "request.expire",
+            Self::GrantCreate => "grant.create",
+            Self::GrantRevoke => "grant.revoke",
+            Self::GrantExpire => "grant.expire",
+            Self::ResourceApply => "resource.apply",
+            Self::CredentialChange => "credential.change",
+            Self::SecretChange => "secret.change",
+            Self::KeyChange => "key.change",
+            Self::LockPlace => "lock.place",
+            Self::LockLift => "lock.lift",
+            Self::GateDrop => "gate.drop",
+            Self::GateRaise => "gate.raise",
+            Self::SessionKill => "session.kill",
+            Self::AuditRead => "audit.read",
+            Self::CertificateIssue => "certificate.issue",
+            Self::Node => "node",
+            Self::Finding => "finding",
+        }
+    }
+
+    /// OCSF `(category_uid, class_uid, activity_id)`.
+    const fn ocsf(self) -> (u32, u32, u32) {
+        match self {
+            // Authentication: Logon
+            Self::Authenticate => (3, 3002, 1),
+            // Authorize Session: Assign Privileges
+            Self::Authorize => (3, 3003, 1),
+            // SSH Activity: Open, Close, Traffic, File
+            Self::SessionOpen | Self::Connect => (4, 4007, 1),
+            Self::SessionClose | Self::SessionKill => (4, 4007, 2),
+            Self::Channel | Self::Forward | Self::Recording => (4, 4007, 6),
+            Self::File => (4, 4007, 99),
+            // API Activity: Create, Read
+            Self::CertificateIssue => (6, 6003, 1),
+            Self::RecordingRead | Self::AuditRead => (6, 6003, 2),
+            // User Access Management: Assign, Revoke
+            Self::RequestCreate | Self::RequestApprove | Self::GrantCreate => (3, 3005, 1),
+            Self::RequestDeny
+            | Self::RequestCancel
+            | Self::RequestExpire
+            | Self::GrantRevoke
+            | Self::GrantExpire => (3, 3005, 2),
+            // Account Change: Other
+            Self::CredentialChange => (3, 3001, 99),
+            // Entity Management: Create, Update, Delete
+            Self::LockPlace | Self::GateDrop => (3, 3004, 1),
+            Self::ResourceApply | Self::SecretChange | Self::KeyChange => (3, 3004, 3),
+            Self::LockLift | Self::GateRaise => (3, 3004, 4),
+            // Application Lifecycle: Other
+            Self::Node => (6, 6002, 99),
+            // Detection Finding: Create
+            Self::Finding => (2, 2004, 1),
+        }
+    }
+}
+
+/// How it came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was allowed or done.
+    Success,
+    /// It was refused, for this reason.
+    Refused(String),
+    /// It was tried and failed, for this reason.
+    Failed(String),
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub activity: Activity,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Who, where a person is known or claimed.
+    pub user: Option<UserName>,
+    /// From where.
+    pub source: Option<IpAddr>,
+    /// On which target.
+    pub target: Option<TargetName>,
+    /// In which environment.
+    pub environment: Option<EnvironmentName>,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// What else: names from this project's documentation, values bounded.
+    pub details: BTreeMap<&'static str, Value>,
+}
+
+impl Event {
+    /// A successful event with nothing else known; fill in with the `with_*` methods.
+    pub fn new(activity: Activity, at: Timestamp) -> Self {
+        Self {
+            id: EventId::generate(at),
+            at,
+            activity,
+            outcome: Outcome::Success,
+            user: None,
+            source: None,
+            target: None,
+            environment: None,
+            session: None,
+            details: BTreeMap::new(),
+        }
+    }
+
+    /// With an outcome.
+    #[must_use]
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// With the person.
+    #[must_use]
+    pub fn user(mut self, user: &UserName) -> Self {
+        self.user = Some(user.clone());
+        self
+    }
+
+    /// With the source address.
+    #[must_use]
+    pub fn source(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// With the target.
+    #[must_use]
+    pub fn target(mut self, target: &TargetName) -> Self {
+        self.target = Some(target.clone());
+        self
+    }
+
+    /// With the environment.
+    #[must_use]
+    pub fn environment(mut self, environment: &EnvironmentName) -> Self {
+        self.environment = Some(environment.clone());
+        self
+    }
+
+    /// With the session.
+    #[must_use]
+    pub fn session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// With a detail. Strings beyond [`MAX_DETAIL_BYTES`] are cut and marked.
+    #[must_use]
+    pub fn detail(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.details.insert(name, bounded(value.into()));
+        self
+    }
+
+    /// The canonical JSON that goes into the log.
+    pub fn to_ocsf(&self) -> Vec<u8> {
+        let (category, class, activity) = self.activity.ocsf();
+        let (status, reason) = match &self.outcome {
+            Outcome::Success => (1, None),
+            Outcome::Refused(reason) | Outcome::Failed(reason) => (2, Some(reason)),
+        };
+        let mut value = json!({
+            "activity_id": activity,
+            "category_uid": category,
+            "class_uid": class,
+            "type_uid": class * 100 + activity,
+            "severity_id": if matches!(self.activity, Activity::Finding) { 4 } else { 1 },
+            "status_id": status,
+            "time": self.at.as_millis(),
+            "metadata": {
+                "event_code": self.activity.as_str(),
+                "product": {"name": "Portcullis", "vendor_name": "Portcullis"},
+                "uid": self.id.to_string(),
+                "version": "1.8.0",
+            },
+        });
+        let Some(map) = value.as_object_mut() else { return Vec::new() };
+        if let Some(reason) = reason {
+            map.insert("status_detail".into(), bounded(reason.as_str().into()));
+        }
+        map.insert(
+            "action_id".into(),
+            json!(match self.outcome {
+                Outcome::Success => 1,
+                Outcome::Refused(_) => 2,
+                Outcome::Failed(_) => 0,
+            }),
+        );
+        if let Some(user) = &self.user {
+            map.insert("actor".into(), json!({"user": {"name": user.as_str()}}));
+        }
+        if let Some(source) = self.source {
+            map.insert("src_endpoint".into(), json!({"ip": source.to_string()}));
+        }
+        if let Some(target) = &self.target {
+            map.insert("dst_endpoint".into(), json!({"name": target.as_str()}));
+        }
+        let mut own: BTreeMap<String, Value> =
+            self.details.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        if let Some(environment) = &self.environment {
+            own.insert("environment".into(), environment.as_str().into());
+        }
+        if let Some(session) = self.session {
+            own.insert("session".into(), session.to_string().into());
+        }
+        if !own.is_empty() {
+            map.insert("unmapped".into(), json!(own));
+        }
+        to_canonical_json(&value)
+    }
+}
+
+fn bounded(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > MAX_DETAIL_BYTES => {
+            let end = (0..=MAX_DETAIL_BYTES).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+            let kept = text.get(..end).unwrap_or_default();
+            Value::String(format!("{kept}... (cut, {} bytes)", text.len()))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_becomes_canonical_ocsf() {
+        let event = Event::new(Activity::Authorize, Timestamp::from_millis(5))
+            .user(&UserName::new("alice").unwrap())
+            .outcome(Outcome::Refused("no role".into()))
+            .detail("action", "shell");
+        let value: Value = serde_json::from_slice(&event.to_ocsf()).unwrap();
+        assert_eq!(value["class_uid"], 3003);
+        assert_eq!(value["type_uid"], 300_301);
+        assert_eq!(value["status_detail"], "no role");
+        assert_eq!(value["actor"]["user"]["name"], "alice");
+        assert_eq!(value["unmapped"]["action"], "shell");
+    }
+
+    #[test]
+    fn an_overlong_detail_is_cut_and_says_so() {
+        let event = Event::new(Activity::Channel, Timestamp::from_millis(5))
+            .detail("command", "é".repeat(10_000));
+        let bytes = event.to_ocsf();
+        assert!(bytes.len() < 6_000);
+        assert!(String::from_utf8(bytes).unwrap().contains("(cut, 20000 bytes)"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything a decision may depend on, as one immutable snapshot.
+
+use std::collections::BTreeMap;
+
+use crate::environment::Environment;
+use crate::grant::Grant;
+use crate::lock::Lock;
+use crate::name::{EnvironmentName, GroupName, PolicyName, RoleName, TargetName, UserName};
+use crate::resource::Resource;
+use crate::role::{Group, PolicyText, Role, RoleAssignment};
+use crate::target::Target;
+use crate::time::Timestamp;
+use crate::user::User;
+
+/// Resources, grants and locks in force at one revision of the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The store's revision this was read at; grows with every change.
+    pub revision: u64,
+    /// Environments by name.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+    /// Groups by name.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// Users by name.
+    pub users: BTreeMap<UserName, User>,
+    /// Targets by name.
+    pub targets: BTreeMap<TargetName, Target>,
+    /// Roles by name.
+    pub roles: BTreeMap<RoleName, Role>,
+    /// Assignments by name.
+    pub assignments: BTreeMap<RoleName, RoleAssignment>,
+    /// Raw policies by name.
+    pub policies: BTreeMap<PolicyName, PolicyText>,
+    /// Grants that have not ended, by user.
+    pub grants: BTreeMap<UserName, Vec<Grant>>,
+    /// Locks that have not been lifted.
+    pub locks: Vec<Lock>,
+}
+
+impl Facts {
+    /// Puts a resource where it belongs, replacing one of the same key.
+    pub fn insert(&mut self, resource: Resource) {
+        match resource {
+            Resource::Environment(r) => drop(self.environments.insert(r.name.clone(), r)),
+            Resource::Group(r) => drop(self.groups.insert(r.name.clone(), r)),
+            Resource::User(r) => drop(self.users.insert(r.name.clone(), r)),
+            Resource::Target(r) => drop(self.targets.insert(r.name.clone(), r)),
+            Resource::Role(r) => drop(self.roles.insert(r.name.clone(), r)),
+            Resource::RoleAssignment(r) => drop(self.assignments.insert(r.name.clone(), r)),
+            Resource::Policy(r) => drop(self.policies.insert(r.name.clone(), r)),
+        }
+    }
+
+    /// Roles a user holds, directly or through groups, each with the paths that give it
+    /// (`directly` or the group's name).
+    pub fn roles_of(&self, user: &UserName) -> BTreeMap<RoleName, Vec<String>> {
+        let mut roles: BTreeMap<RoleName, Vec<String>> = BTreeMap::new();
+        let Some(found) = self.users.get(user) else { return roles };
+        for assignment in self.assignments.values() {
+            let mut paths = Vec::new();
+            if assignment.users.contains(user) {
+                paths.push(format!("assignment `{}`", assignment.name));
+            }
+            for group in found.groups.intersection(&assignment.groups) {
+                paths.push(format!("group `{group}` in assignment `{}`", assignment.name));
+            }
+            if !paths.is_empty() {
+                roles.entry(assignment.role.clone()).or_default().extend(paths);
+            }
+        }
+        roles
+    }
+
+    /// Grants of a user on a target in force at `now`.
+    pub fn active_grants<'a>(
+        &'a self,
+        user: &UserName,
+        target: &'a TargetName,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Grant> {
+        self.grants
+            .get(user)
+            .into_iter()
+            .flatten()
+            .filter(move |grant| grant.target == *target && grant.active(now))
+    }
+}

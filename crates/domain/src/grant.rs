@@ -1,0 +1,71 @@
+//! Grants: a right with a window. A grant alone lets nobody in; the role must still allow it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::ActionKind;
+use crate::id::{GrantId, RequestId};
+use crate::name::{Login, TargetName, UserName};
+use crate::time::Timestamp;
+
+/// Where a grant comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum GrantSource {
+    /// An approved request.
+    Request {
+        /// Which one.
+        request: RequestId,
+        /// Who approved.
+        approved_by: Vec<UserName>,
+    },
+}
+
+/// Why a grant ended before its window did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Who ended it.
+    pub by: UserName,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Access to one target for one person in one window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Whose it is.
+    pub user: UserName,
+    /// To what.
+    pub target: TargetName,
+    /// Only these actions; empty: all that the roles allow.
+    pub actions: BTreeSet<ActionKind>,
+    /// Only as this account; `None`: any that the roles allow.
+    pub login: Option<Login>,
+    /// From when (the moment of approval).
+    pub starts: Timestamp,
+    /// Until when, exclusive.
+    pub ends: Timestamp,
+    /// Where it comes from.
+    pub source: GrantSource,
+    /// Set once it is revoked or given back.
+    pub ended: Option<GrantEnd>,
+}
+
+impl Grant {
+    /// Whether it is in force at `now`.
+    pub fn active(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && self.starts <= now && now < self.ends
+    }
+
+    /// Whether it is in force at `now` for this action by this login.
+    pub fn covers(&self, action: ActionKind, login: Option<&Login>, now: Timestamp) -> bool {
+        self.active(now)
+            && (self.actions.is_empty() || self.actions.contains(&action))
+            && (self.login.is_none() || self.login.as_ref() == login)
+    }
+}

@@ -1,0 +1,44 @@
+//! The nouns of Portcullis: names, times, resources, access requests, grants, locks, decisions
+//! and the vocabulary of the audit log.
+//!
+//! Everything here is a value. Text comes in through `FromStr` or serde and is canonical from
+//! then on; states are enums whose transitions consume them. `now` and ids are parameters.
+//!
+//! Architecture invariant: this crate knows no async runtime, no file, no socket, no database,
+//! no policy language. It is imported by everything and imports nothing of ours.
+
+pub mod action;
+pub mod audit;
+pub mod canonical;
+pub mod decision;
+pub mod environment;
+pub mod factor;
+pub mod facts;
+pub mod grant;
+pub mod id;
+pub mod lock;
+pub mod name;
+pub mod request;
+pub mod resource;
+pub mod role;
+pub mod secret;
+pub mod target;
+pub mod time;
+pub mod user;
+
+pub use action::{Action, ActionKind};
+pub use decision::{Decision, Denial, Query, Recording, Terms};
+pub use environment::{Access, ApprovalRule, Environment, Tier};
+pub use factor::{Authentication, Factor, FactorKind};
+pub use facts::Facts;
+pub use grant::{Grant, GrantEnd, GrantSource};
+pub use id::{EventId, GrantId, LockId, RequestId, SessionId};
+pub use lock::{Lock, LockSubject};
+pub use name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
+pub use request::{AccessRequest, RequestState, TransitionError};
+pub use resource::{Kind, Resource, ResourceKey};
+pub use role::{ControlAction, Group, PolicyText, Role, RoleAssignment, Rule};
+pub use secret::Secret;
+pub use target::{SshCredential, SshTarget, Target};
+pub use time::{Timestamp, format_duration, parse_duration};
+pub use user::User;

@@ -1,0 +1,146 @@
+//! Roles, groups, assignments and raw policies: who may do what where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::ActionKind;
+use crate::name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
+
+/// A named set of rights. Compiles to Cedar; `deny` wins over every `allow` of every role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// What it lets its holders do.
+    pub allow: Vec<Rule>,
+    /// What its holders can never do.
+    pub deny: Vec<Rule>,
+    /// What it lets its holders do with Portcullis itself.
+    pub control: BTreeSet<ControlAction>,
+}
+
+/// A selection of targets and actions. An empty set selects everything of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rule {
+    /// Only in these environments.
+    pub environments: BTreeSet<EnvironmentName>,
+    /// Only these targets.
+    pub targets: BTreeSet<TargetName>,
+    /// Only targets that carry all of these labels with these values.
+    pub labels: BTreeMap<String, String>,
+    /// Only these actions. INVARIANT: not empty (the parser refuses a rule without actions).
+    pub actions: BTreeSet<ActionKind>,
+    /// Only as these accounts on the target.
+    pub logins: BTreeSet<Login>,
+    /// For `exec`: only commands that match one of these patterns, `*` standing for any text.
+    pub commands: Vec<String>,
+    /// For `upload` and `download`: only paths that match one of these patterns.
+    pub paths: Vec<String>,
+    /// For `forward` and `remote_forward`: only `host:port` that match one of these patterns.
+    pub destinations: Vec<String>,
+}
+
+/// What someone may do with Portcullis itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlAction {
+    /// Read resources, `why`, `who-can`.
+    ReadResources,
+    /// `plan` and `apply`.
+    ApplyResources,
+    /// Set up and reset credentials of users; store secrets of targets.
+    ManageCredentials,
+    /// See every request and grant, not only one's own.
+    ReadRequests,
+    /// End a grant early.
+    RevokeGrants,
+    /// Place and lift locks.
+    Lock,
+    /// Drop the gate of an environment, and take part in raising it.
+    Drop,
+    /// List all sessions.
+    ListSessions,
+    /// Watch live sessions and read recordings.
+    ReadRecordings,
+    /// End a session.
+    KillSessions,
+    /// Read and verify the audit log.
+    ReadAudit,
+}
+
+impl ControlAction {
+    /// Every control action, in the order they are printed.
+    pub const ALL: [Self; 11] = [
+        Self::ReadResources,
+        Self::ApplyResources,
+        Self::ManageCredentials,
+        Self::ReadRequests,
+        Self::RevokeGrants,
+        Self::Lock,
+        Self::Drop,
+        Self::ListSessions,
+        Self::ReadRecordings,
+        Self::KillSessions,
+        Self::ReadAudit,
+    ];
+
+    /// The name in resources and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadResources => "read_resources",
+            Self::ApplyResources => "apply_resources",
+            Self::ManageCredentials => "manage_credentials",
+            Self::ReadRequests => "read_requests",
+            Self::RevokeGrants => "revoke_grants",
+            Self::Lock => "lock",
+            Self::Drop => "drop",
+            Self::ListSessions => "list_sessions",
+            Self::ReadRecordings => "read_recordings",
+            Self::KillSessions => "kill_sessions",
+            Self::ReadAudit => "read_audit",
+        }
+    }
+}
+
+impl fmt::Display for ControlAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A group of users. Membership is declared on the user; the group carries what it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// What it is for, for people.
+    pub description: Option<String>,
+}
+
+/// Gives a role to users and groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleAssignment {
+    /// Its name (a resource name like any other).
+    pub name: RoleName,
+    /// The role given.
+    pub role: RoleName,
+    /// To these people.
+    pub users: BTreeSet<UserName>,
+    /// To everyone in these groups.
+    pub groups: BTreeSet<GroupName>,
+}
+
+/// Raw Cedar beside the compiled roles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyText {
+    /// Its name.
+    pub name: PolicyName,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// One or more Cedar policies.
+    pub cedar: String,
+}
