@@ -1,7 +1,8 @@
 //! A real OpenSSH server on 127.0.0.1, configured from scratch in a directory of its own.
 //!
 //! Runs as whoever runs the tests: as root it lets any user of the machine in, otherwise
-//! only the user it runs as ([`crate::current_user`]).
+//! only the user it runs as ([`crate::current_user`]). Without root a session with a pty
+//! needs `/dev/pts` mounted with `gid=5`, as every distribution does and some containers do not.
 //!
 //! Must never know: that there is a gate in front of it.
 

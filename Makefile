@@ -1,0 +1,53 @@
+# Every target first installs what it needs from Debian, says so, and is idempotent.
+#
+#   make demo    a gate, three environments and three people on this machine; paste and see
+#   make test    everything that must hold, from formatting to the narrated tour
+#   make bench   direct OpenSSH, ProxyJump and the gate side by side
+#   make lint    formatting, clippy, layers, tidy: the fast part of the tests
+#   make fuzz    the property tests again with far more cases (CASES=20000)
+#   make deny    licences, bans, sources and advisories of the dependencies
+#   make docs    the API documentation of the crates
+#
+# `make demo ARGS=--tour` lets the demo take its own tour.
+
+BUILD  := rust build-essential
+SERVER := openssh-server openssh-client postgresql
+ARGS   ?=
+
+# A fresh shell may not have read what rustup wrote to its profile.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help demo test bench lint fuzz deny docs
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo:
+	@scripts/ensure $(BUILD) openssh-server openssh-client
+	@cargo run --package portcullis-app --bin portcullis -- demo $(ARGS)
+
+test:
+	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux
+	@scripts/test
+
+bench:
+	@scripts/ensure $(BUILD) openssh-server openssh-client util-linux
+	@scripts/bench $(ARGS)
+
+lint:
+	@scripts/ensure $(BUILD) rustfmt clippy
+	@scripts/lint
+
+fuzz:
+	@scripts/ensure $(BUILD)
+	@scripts/fuzz
+
+deny:
+	@scripts/ensure $(BUILD)
+	@scripts/deny
+
+docs:
+	@scripts/ensure $(BUILD)
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@echo "open target/doc/portcullis_domain/index.html"

@@ -1,0 +1,93 @@
+//! Which crate may use which, and why. To change a layer is to change this file, where a
+//! reviewer sees it.
+
+/// A crate may use another for this reason.
+pub(crate) struct Edge {
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+    pub(crate) reason: &'static str,
+}
+
+const fn edge(from: &'static str, to: &'static str, reason: &'static str) -> Edge {
+    Edge { from, to, reason }
+}
+
+/// The edges of what is shipped. Every one is used; every one that is used stands here.
+pub(crate) const EDGES: &[Edge] = &[
+    edge("resources", "domain", "a resource is parsed into the shared nouns"),
+    edge("policy", "domain", "facts and decisions speak of principals, targets and terms"),
+    edge("store", "domain", "repositories keep the shared nouns"),
+    edge("identity", "domain", "authentication proves who a principal is"),
+    edge("gateway", "domain", "the one path speaks in the shared nouns"),
+    edge("gateway", "policy", "the one path asks for a decision"),
+    edge("gateway", "evidence", "it records before it forwards and audits before it answers"),
+    edge("gateway", "store", "it loads facts and watches grants and locks"),
+    edge("gateway", "identity", "it runs the login state machine"),
+    edge("protocol-ssh", "domain", "the room names targets, actions and terms"),
+    edge("protocol-ssh", "gateway", "the room reaches a target only with a permit of the gate"),
+    edge("control", "domain", "use cases speak in the shared nouns"),
+    edge("control", "resources", "plan and apply read resources"),
+    edge("control", "policy", "why and who-can explain decisions; plan compares them"),
+    edge("control", "evidence", "use cases are audited; recordings and the log are read"),
+    edge("control", "store", "use cases change what is stored"),
+    edge("control", "identity", "enrolment and sign-in issue credentials and certificates"),
+    edge("control", "gateway", "locks, kills and drops end live sessions"),
+    edge("api", "domain", "answers carry the shared nouns"),
+    edge("api", "control", "an endpoint calls one use case"),
+    edge("app", "domain", "the binary chooses and assembles the concrete types"),
+    edge("app", "resources", "the binary prints the schema and reads files for plan"),
+    edge("app", "policy", "the binary loads the policies at the start"),
+    edge("app", "evidence", "audit verify works offline, without a server"),
+    edge("app", "store", "the binary chooses SQLite or PostgreSQL"),
+    edge("app", "identity", "the binary makes the first user and the certificate authority"),
+    edge("app", "gateway", "the binary opens the gate"),
+    edge("app", "protocol-ssh", "the binary opens the SSH room"),
+    edge("app", "control", "the binary runs the reconcilers"),
+    edge("app", "api", "the binary serves the API"),
+];
+
+/// The edges only tests use. `testkit` may be used by the tests of every crate.
+pub(crate) const TEST_EDGES: &[Edge] = &[];
+
+/// The crate of real parts for tests, never part of what is shipped.
+pub(crate) const TESTKIT: &str = "testkit";
+
+/// A heavy or sharp dependency, and the only crates that may name it.
+pub(crate) struct Fence {
+    pub(crate) dependency: &'static str,
+    pub(crate) inside: &'static [&'static str],
+    pub(crate) reason: &'static str,
+}
+
+const fn fence(
+    dependency: &'static str,
+    inside: &'static [&'static str],
+    reason: &'static str,
+) -> Fence {
+    Fence { dependency, inside, reason }
+}
+
+/// Fences hold for tests too.
+pub(crate) const FENCES: &[Fence] = &[
+    fence("sqlx", &["store"], "SQL stays behind the repositories"),
+    fence("cedar-policy", &["policy"], "everybody else asks for a decision, not for Cedar"),
+    fence("axum", &["api"], "HTTP stays in the API"),
+    fence("metrics-exporter-prometheus", &["api"], "only the edge exposes metrics"),
+    fence("russh", &["protocol-ssh", "identity"], "the SSH wire, and keys and certificates"),
+    fence("serde-saphyr", &["resources"], "YAML is read in one place, strictly"),
+    fence("schemars", &["resources"], "schemas describe resources"),
+    fence("argon2", &["identity"], "passwords are hashed in one place"),
+    fence("totp-rs", &["identity"], "one-time codes are checked in one place"),
+    fence("zstd", &["evidence"], "decompression is bounded in one place"),
+    fence("clap", &["app"], "only the binary has a command line"),
+    fence("toml", &["app"], "only the binary reads its configuration"),
+    fence("hyper", &["app"], "only the command line is a client of the API"),
+    fence("rustix", &["testkit"], "the program needs no system calls of its own"),
+];
+
+/// Crates that decide without looking: no runtime, no sockets, no database.
+pub(crate) const PURE: &[&str] = &["domain", "resources", "policy", "identity"];
+
+/// What a pure crate cannot have and stay pure; its tests may.
+pub(crate) const IMPURE: &[&str] =
+    &["tokio", "tokio-util", "futures", "async-trait", "hyper", "axum", "sqlx", "reqwest"];
