@@ -1,0 +1,307 @@
+//! Slices: the entities and policies one decision needs, cut out of everything and kept.
+//!
+//! A slice is sound because it leaves out only policies whose scope or selectors cannot match the
+//! person, the target or the action; Cedar would have passed over them without evaluating their
+//! conditions. The cache is bounded: when a shard is full it starts afresh.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use cedar_policy::{
+    ActionConstraint, Entities, Entity, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint, RestrictedExpression,
+};
+use portcullis_domain::{
+    Access, ActionKind, Environment, EnvironmentName, GroupName, RoleName, Target, TargetName,
+    User, UserName,
+};
+
+use crate::circumstances::Circumstances;
+use crate::compile::Effect;
+use crate::engine::{Verdict, evaluate};
+use crate::policies::{Compiled, rule_selects};
+
+const SHARDS: usize = 16;
+/// Most (person, target) pairs whose slices are kept.
+pub const MAX_CACHED_SLICES: usize = 4096;
+
+type Shard = HashMap<UserName, HashMap<TargetName, Arc<Slice>>>;
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Slices {
+    hasher: RandomState,
+    shards: Vec<RwLock<Shard>>,
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect();
+        Self { hasher: RandomState::new(), shards }
+    }
+}
+
+/// What a slice leaves out beyond what cannot match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Without<'a> {
+    /// Permits of these roles.
+    pub(crate) permits_of: BTreeSet<&'a RoleName>,
+    /// These roles altogether: the person does not hold them.
+    pub(crate) membership: BTreeSet<&'a RoleName>,
+    /// Forbids of roles that hold only for some commands, paths or destinations.
+    pub(crate) patterned_forbids: bool,
+}
+
+/// Entities for one person and target, and the policies per kind of action.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    principal: EntityUid,
+    resource: EntityUid,
+    entities: Entities,
+    sets: [OnceLock<Result<PolicySet, String>>; ActionKind::ALL.len()],
+}
+
+impl Slice {
+    /// Evaluates what the slice holds for one kind of action.
+    pub(crate) fn judge(
+        &self,
+        compiled: &Compiled,
+        subject: Subject<'_>,
+        kind: ActionKind,
+        without: &Without<'_>,
+        circumstances: &Circumstances<'_>,
+    ) -> Verdict {
+        let (Some(cell), Some(action)) =
+            (self.sets.get(kind as usize), compiled.names.action(kind))
+        else {
+            return Verdict::Failed(vec![format!("`{kind}` has no policies")]);
+        };
+        let set = cell.get_or_init(|| self.cut(compiled, subject, kind, without, action));
+        match set {
+            Ok(set) => evaluate(
+                &self.principal,
+                action,
+                &self.resource,
+                circumstances,
+                set,
+                &self.entities,
+            ),
+            Err(error) => Verdict::Failed(vec![error.clone()]),
+        }
+    }
+
+    fn cut(
+        &self,
+        compiled: &Compiled,
+        subject: Subject<'_>,
+        kind: ActionKind,
+        without: &Without<'_>,
+        action: &EntityUid,
+    ) -> Result<PolicySet, String> {
+        let mut set = PolicySet::new();
+        let raw = compiled.raw.values().flat_map(|policies| policies.iter());
+        for policy in compiled.builtin.iter().chain(raw).map(|raw| &raw.policy) {
+            if self.scope_matches(policy, action) {
+                set.add(policy.clone()).map_err(|error| error.to_string())?;
+            }
+        }
+        for name in compiled.roles_held(subject.user) {
+            let Some(role) = compiled.roles.get(name) else { continue };
+            if without.membership.contains(name) {
+                continue;
+            }
+            for policy in &role.policies {
+                let made = &policy.made;
+                let out = match made.effect {
+                    Effect::Permit => without.permits_of.contains(name),
+                    Effect::Forbid => without.patterned_forbids && !made.patterns.is_empty(),
+                };
+                let selected = made.actions.contains(&kind)
+                    && role.rule(made).is_some_and(|r| rule_selects(r, subject.target, kind));
+                if selected && !out {
+                    set.add(policy.policy.clone()).map_err(|error| error.to_string())?;
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    /// Whether a policy's scope can match. Types are the schema's, so `is` needs no check.
+    fn scope_matches(&self, policy: &Policy, action: &EntityUid) -> bool {
+        let within = |uid: &EntityUid, above: &EntityUid| {
+            uid == above || self.entities.is_ancestor_of(above, uid)
+        };
+        let principal = match policy.principal_constraint() {
+            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
+            PrincipalConstraint::Eq(uid) => uid == self.principal,
+            PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => {
+                within(&self.principal, &uid)
+            }
+        };
+        let acts = match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => uid == *action,
+            ActionConstraint::In(uids) => uids.contains(action),
+        };
+        let resource = match policy.resource_constraint() {
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
+            ResourceConstraint::Eq(uid) => uid == self.resource,
+            ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
+                within(&self.resource, &uid)
+            }
+        };
+        principal && acts && resource
+    }
+}
+
+/// Who and what a slice is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) target: &'a Target,
+    pub(crate) environment: &'a Environment,
+}
+
+impl Compiled {
+    /// The slice of a person and a target, cached.
+    pub(crate) fn slice(&self, subject: Subject<'_>) -> Result<Arc<Slice>, String> {
+        let (user, target) = (&subject.user.name, &subject.target.name);
+        let shards = &self.slices.shards;
+        let index = self.slices.hasher.hash_one(user) as usize % shards.len().max(1);
+        let Some(shard) = shards.get(index) else {
+            return self.fresh_slice(subject, &BTreeSet::new()).map(Arc::new);
+        };
+        // A panic while the lock is held leaves a complete map: inserts are the last step.
+        let read = shard.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slice) = read.get(user).and_then(|targets| targets.get(target)) {
+            return Ok(Arc::clone(slice));
+        }
+        drop(read);
+        let slice = Arc::new(self.fresh_slice(subject, &BTreeSet::new())?);
+        let mut write = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if write.values().map(HashMap::len).sum::<usize>() >= MAX_CACHED_SLICES / SHARDS {
+            write.clear();
+        }
+        write.entry(user.clone()).or_default().insert(target.clone(), Arc::clone(&slice));
+        Ok(slice)
+    }
+
+    /// A slice of its own, in which the person does not hold some roles.
+    pub(crate) fn fresh_slice(
+        &self,
+        subject: Subject<'_>,
+        without: &BTreeSet<&RoleName>,
+    ) -> Result<Slice, String> {
+        let Subject { user, target, environment } = subject;
+        let mut entities: HashMap<EntityUid, Entity> = HashMap::new();
+        let mut put = |entity: Entity| drop(entities.insert(entity.uid(), entity));
+        for named in &self.named {
+            self.named_entities(named, without)?.into_iter().for_each(&mut put);
+        }
+        for group in &user.groups {
+            put(self.group_entity(group, without));
+        }
+        put(self.environment_entity(environment)?);
+        put(self.target_entity(target, environment)?);
+        put(self.user_entity(user, without));
+        Ok(Slice {
+            principal: self.names.user(user.name.as_str()),
+            resource: self.names.target(target.name.as_str()),
+            entities: Entities::from_entities(entities.into_values(), None)
+                .map_err(|error| error.to_string())?,
+            sets: Default::default(),
+        })
+    }
+
+    fn user_entity(&self, user: &User, without: &BTreeSet<&RoleName>) -> Entity {
+        let groups = user.groups.iter().map(|group| self.names.group(group.as_str()));
+        let roles = self.roles_of_user.get(&user.name).into_iter().flatten();
+        let roles = roles.filter(|role| !without.contains(role));
+        let roles = roles.map(|role| self.names.role(role.as_str()));
+        Entity::new_no_attrs(self.names.user(user.name.as_str()), groups.chain(roles).collect())
+    }
+
+    fn group_entity(&self, group: &GroupName, without: &BTreeSet<&RoleName>) -> Entity {
+        let roles = self.roles_of_group.get(group).into_iter().flatten();
+        let roles = roles.filter(|role| !without.contains(role));
+        let roles = roles.map(|role| self.names.role(role.as_str()));
+        Entity::new_no_attrs(self.names.group(group.as_str()), roles.collect())
+    }
+
+    fn environment_entity(&self, environment: &Environment) -> Result<Entity, String> {
+        let attributes = [
+            ("tier".to_owned(), text(environment.tier.as_str())),
+            ("access".to_owned(), text(access_name(environment.access))),
+        ];
+        let uid = self.names.environment(environment.name.as_str());
+        Entity::new_with_tags(uid, attributes, [], []).map_err(|error| error.to_string())
+    }
+
+    fn target_entity(&self, target: &Target, environment: &Environment) -> Result<Entity, String> {
+        let room = self.names.environment(environment.name.as_str());
+        let logins = target.ssh.logins.iter().map(|login| text(login.as_str()));
+        let attributes = [
+            ("name".to_owned(), text(target.name.as_str())),
+            ("environment".to_owned(), RestrictedExpression::new_entity_uid(room.clone())),
+            ("tier".to_owned(), text(environment.tier.as_str())),
+            ("access".to_owned(), text(access_name(environment.access))),
+            ("logins".to_owned(), RestrictedExpression::new_set(logins)),
+        ];
+        let tags = target.labels.iter().map(|(key, value)| (key.clone(), text(value)));
+        let uid = self.names.target(target.name.as_str());
+        Entity::new_with_tags(uid, attributes, [room], tags).map_err(|error| error.to_string())
+    }
+
+    /// An entity a raw policy names, with those it reaches.
+    fn named_entities(
+        &self,
+        uid: &EntityUid,
+        without: &BTreeSet<&RoleName>,
+    ) -> Result<Vec<Entity>, String> {
+        let id: &str = uid.id().as_ref();
+        Ok(match uid.type_name().basename() {
+            "User" => match UserName::new(id).ok().and_then(|name| self.users.get(&name)) {
+                Some(user) => user
+                    .groups
+                    .iter()
+                    .map(|group| self.group_entity(group, without))
+                    .chain([self.user_entity(user, without)])
+                    .collect(),
+                None => Vec::new(),
+            },
+            "Group" => GroupName::new(id)
+                .map(|group| self.group_entity(&group, without))
+                .into_iter()
+                .collect(),
+            "Environment" => EnvironmentName::new(id)
+                .ok()
+                .and_then(|name| self.environments.get(&name))
+                .map(|environment| self.environment_entity(environment))
+                .into_iter()
+                .collect::<Result<_, _>>()?,
+            "Target" => match TargetName::new(id).ok().and_then(|name| self.targets.get(&name)) {
+                Some(target) => match self.environments.get(&target.environment) {
+                    Some(room) => {
+                        vec![self.environment_entity(room)?, self.target_entity(target, room)?]
+                    }
+                    None => Vec::new(),
+                },
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        })
+    }
+}
+
+fn access_name(access: Access) -> &'static str {
+    match access {
+        Access::Standing => "standing",
+        Access::OnRequest => "on_request",
+    }
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
