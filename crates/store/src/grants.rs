@@ -1,0 +1,126 @@
+//! Grants: written with the approval they come from, ended once.
+
+use portcullis_domain::{
+    Grant, GrantEnd, GrantId, GrantSource, RequestId, TargetName, Timestamp, UserName,
+};
+
+use crate::Store;
+use crate::database::{Tx, args, document};
+use crate::error::StoreError;
+use crate::page::Page;
+
+/// Which grants to list; `None` means any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    /// Only of this user.
+    pub user: Option<UserName>,
+    /// Only on this target.
+    pub target: Option<TargetName>,
+    /// Only those not ended and not over at this time.
+    pub active_at: Option<Timestamp>,
+    /// Which part of the list.
+    pub page: Page<GrantId>,
+}
+
+/// What revoking a grant came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Revocation {
+    /// It was in force and is not any more.
+    Ended(Grant),
+    /// It had been ended before, or its window was over; nothing changed.
+    AlreadyOver(Grant),
+}
+
+impl Store {
+    /// The grant of this id.
+    pub async fn grant(&self, id: GrantId) -> Result<Grant, StoreError> {
+        let sql = "SELECT document FROM grants WHERE id = $1";
+        let rows = self.inner.database.rows(sql, args![&id]).await?;
+        rows.first().ok_or_else(|| missing(id))?.json(0, "grant")
+    }
+
+    /// Grants, newest first.
+    pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        let sql = "SELECT document FROM grants
+            WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
+            AND ($3 IS NULL OR (ended_at IS NULL AND starts_at <= $3 AND ends_at > $3))
+            AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+        let arguments = args![
+            filter.user.as_ref(),
+            filter.target.as_ref(),
+            filter.active_at,
+            filter.page.before.as_ref(),
+            filter.page.rows(),
+        ];
+        let rows = self.inner.database.rows(sql, arguments).await?;
+        rows.iter().map(|row| row.json(0, "grant")).collect()
+    }
+
+    /// Ends a grant early. Ending one twice is no error; the answer says that it was over.
+    pub async fn revoke_grant(&self, id: GrantId, end: GrantEnd) -> Result<Revocation, StoreError> {
+        let mut ordered = self.ordered().await?;
+        let sql = "SELECT document FROM grants WHERE id = $1";
+        let row = ordered.tx.row(sql, args![&id]).await?;
+        let grant: Grant = row.ok_or_else(|| missing(id))?.json(0, "grant")?;
+        if grant.ended.is_some() || grant.ends <= end.at {
+            return Ok(Revocation::AlreadyOver(grant));
+        }
+        let grant = Grant { ended: Some(end), ..grant };
+        write_end(&mut ordered.tx, &grant).await?;
+        ordered.commit_changed().await?;
+        Ok(Revocation::Ended(grant))
+    }
+}
+
+pub(crate) async fn insert_grant(
+    tx: &mut Tx,
+    from: RequestId,
+    grant: &Grant,
+) -> Result<(), StoreError> {
+    let GrantSource::Request { request, .. } = &grant.source;
+    if *request != from {
+        let why = format!("it says it comes of request `{request}`, not `{from}`");
+        return Err(StoreError::invalid(format!("grant `{}`", grant.id), why));
+    }
+    let sql = "INSERT INTO grants
+        (id, request_id, user_name, target, starts_at, ends_at, ended_at, document)
+        VALUES ($1, $2, $3, $4, $5, $6, NULL, $7)";
+    let arguments = args![
+        &grant.id,
+        request,
+        &grant.user,
+        &grant.target,
+        grant.starts,
+        grant.ends,
+        document(grant)?,
+    ];
+    tx.execute(sql, arguments).await.map(drop)
+}
+
+/// Ends every grant of a user, of a target, or of both that is not over.
+pub(crate) async fn end_grants(
+    tx: &mut Tx,
+    user: Option<&UserName>,
+    target: Option<&TargetName>,
+    end: &GrantEnd,
+) -> Result<(), StoreError> {
+    let sql = "SELECT document FROM grants
+        WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
+        AND ended_at IS NULL AND ends_at > $3";
+    for row in tx.rows(sql, args![user, target, end.at]).await? {
+        let grant: Grant = row.json(0, "grant")?;
+        write_end(tx, &Grant { ended: Some(end.clone()), ..grant }).await?;
+    }
+    Ok(())
+}
+
+async fn write_end(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
+    let sql = "UPDATE grants SET ended_at = $2, document = $3 WHERE id = $1";
+    let at = grant.ended.as_ref().map(|end| end.at);
+    tx.execute(sql, args![&grant.id, at, document(grant)?]).await.map(drop)
+}
+
+fn missing(id: GrantId) -> StoreError {
+    StoreError::not_found(format!("grant `{id}`"))
+}

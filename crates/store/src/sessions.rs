@@ -1,0 +1,153 @@
+//! Sessions live and past, with what became of their recordings.
+
+use portcullis_domain::{
+    EnvironmentName, GrantId, Login, SessionId, TargetName, Timestamp, UserName,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Store;
+use crate::database::{Row, args, document};
+use crate::error::StoreError;
+use crate::page::Page;
+
+/// A session through the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserName,
+    /// To where.
+    pub target: TargetName,
+    /// Where the target was then.
+    pub environment: EnvironmentName,
+    /// As which account there.
+    pub login: Option<Login>,
+    /// Which room it runs in, such as `ssh`.
+    pub protocol: String,
+    /// Where the client came from.
+    pub source: String,
+    /// Under which grant, where one was needed.
+    pub grant: Option<GrantId>,
+    /// The node that carries it.
+    pub node: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How it ended; `None` while it lives.
+    pub end: Option<SessionEnd>,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+    /// The recording's summary as its writer gives it; null when there is none.
+    pub recording: Value,
+}
+
+/// Which sessions to list; `None` means any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Only of this user.
+    pub user: Option<UserName>,
+    /// Only to this target.
+    pub target: Option<TargetName>,
+    /// Only those that live (`true`) or have ended (`false`).
+    pub live: Option<bool>,
+    /// Which part of the list.
+    pub page: Page<SessionId>,
+}
+
+impl Store {
+    /// Records that a session opens.
+    pub async fn open_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sessions
+            (id, user_name, target, environment, node, started_at, ended_at, document)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let arguments = args![
+            &session.id,
+            &session.user,
+            &session.target,
+            &session.environment,
+            session.node.as_str(),
+            session.started_at,
+            session.end.as_ref().map(|end| end.at),
+            document(session)?,
+        ];
+        self.write_one(sql, arguments).await.map(drop)
+    }
+
+    /// Records how a session ended. `false` if that is known already: the first end stands.
+    pub async fn close_session(&self, id: SessionId, end: SessionEnd) -> Result<bool, StoreError> {
+        let mut tx = self.inner.database.write().await?;
+        // Writing first takes the row's lock on PostgreSQL.
+        let sql = "UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL
+            RETURNING document";
+        let Some(row) = tx.row(sql, args![&id, end.at]).await? else {
+            drop(tx);
+            return self.session(id).await.map(|_| false);
+        };
+        let session = SessionRecord { end: Some(end), ..read(&row)? };
+        let sql = "UPDATE sessions SET document = $2 WHERE id = $1";
+        tx.execute(sql, args![&id, document(&session)?]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The session of this id.
+    pub async fn session(&self, id: SessionId) -> Result<SessionRecord, StoreError> {
+        let sql = "SELECT document FROM sessions WHERE id = $1";
+        let rows = self.inner.database.rows(sql, args![&id]).await?;
+        read(rows.first().ok_or_else(|| StoreError::not_found(format!("session `{id}`")))?)
+    }
+
+    /// Sessions, newest first.
+    pub async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionRecord>, StoreError> {
+        let sql = "SELECT document FROM sessions
+            WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
+            AND ($3 IS NULL OR ($3 = 1 AND ended_at IS NULL)
+                OR ($3 = 0 AND ended_at IS NOT NULL))
+            AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+        let arguments = args![
+            filter.user.as_ref(),
+            filter.target.as_ref(),
+            filter.live.map(i64::from),
+            filter.page.before.as_ref(),
+            filter.page.rows(),
+        ];
+        let rows = self.inner.database.rows(sql, arguments).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Ends the sessions a node left open when it was killed; call it before the node accepts
+    /// anyone. Returns their ids.
+    pub async fn close_orphans(
+        &self,
+        node: &str,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let mut tx = self.inner.database.write().await?;
+        let sql = "UPDATE sessions SET ended_at = $2 WHERE node = $1 AND ended_at IS NULL
+            RETURNING document";
+        let mut closed = Vec::new();
+        for row in tx.rows(sql, args![node, now]).await? {
+            let session = read(&row)?;
+            let reason = "the node stopped without closing it".to_owned();
+            let end = Some(SessionEnd { at: now, reason, recording: Value::Null });
+            let session = SessionRecord { end, ..session };
+            let sql = "UPDATE sessions SET document = $2 WHERE id = $1";
+            tx.execute(sql, args![&session.id, document(&session)?]).await?;
+            closed.push(session.id);
+        }
+        tx.commit().await?;
+        Ok(closed)
+    }
+}
+
+fn read(row: &Row) -> Result<SessionRecord, StoreError> {
+    row.json(0, "session")
+}
