@@ -1,0 +1,163 @@
+//! A resource as the document that declares it. Every type is taken apart field by field, so that a
+//! new field of the domain cannot be forgotten here.
+
+use portcullis_domain::{
+    Access, ApprovalRule, Environment, Group, PolicyText, Recording, Resource, Role,
+    RoleAssignment, Rule, SshCredential, SshTarget, Target, Tier, User, format_duration,
+};
+
+use super::*;
+
+impl From<&Resource> for Document {
+    fn from(resource: &Resource) -> Self {
+        match resource {
+            Resource::Environment(r) => {
+                Self::Environment { metadata: named(&r.name), spec: environment(r) }
+            }
+            Resource::Group(Group { name, description }) => Self::Group {
+                metadata: named(name),
+                spec: GroupSpec { description: description.clone() },
+            },
+            Resource::User(r) => Self::User { metadata: named(&r.name), spec: user(r) },
+            Resource::Target(r) => Self::Target {
+                metadata: TargetMetadata { name: r.name.to_string(), labels: r.labels.clone() },
+                spec: target(r),
+            },
+            Resource::Role(r) => Self::Role { metadata: named(&r.name), spec: role(r) },
+            Resource::RoleAssignment(r) => {
+                Self::RoleAssignment { metadata: named(&r.name), spec: assignment(r) }
+            }
+            Resource::Policy(PolicyText { name, description, cedar }) => Self::Policy {
+                metadata: named(name),
+                spec: PolicySpec { description: description.clone(), cedar: cedar.clone() },
+            },
+        }
+    }
+}
+
+fn named(name: &impl ToString) -> Metadata {
+    Metadata { name: name.to_string() }
+}
+
+fn texts<'i, T: ToString + 'i>(items: impl IntoIterator<Item = &'i T>) -> Vec<String> {
+    items.into_iter().map(T::to_string).collect()
+}
+
+/// With every default written out: what is in force is read, not inferred.
+fn environment(environment: &Environment) -> EnvironmentSpec {
+    let Environment {
+        name: _,
+        tier,
+        access,
+        approval,
+        max_grant,
+        second_factor_max_age,
+        recording,
+        max_session,
+        idle_timeout,
+    } = environment;
+    EnvironmentSpec {
+        tier: match tier {
+            Tier::Production => TierSpec::Production,
+            Tier::Staging => TierSpec::Staging,
+            Tier::Test => TierSpec::Test,
+            Tier::Development => TierSpec::Development,
+        },
+        access: Some(match access {
+            Access::OnRequest => AccessSpec::OnRequest,
+            Access::Standing => AccessSpec::Standing,
+        }),
+        approval: approval.as_ref().map(|ApprovalRule { groups, count }| ApprovalSpec {
+            groups: texts(groups),
+            count: *count,
+        }),
+        max_grant: Some(format_duration(*max_grant)),
+        second_factor: Some(match second_factor_max_age {
+            None => SecondFactorSpec::None(NoneWord::None),
+            Some(age) => {
+                SecondFactorSpec::Rule(SecondFactorRule { max_age: format_duration(*age) })
+            }
+        }),
+        recording: Some(match recording {
+            Recording::Required => RecordingSpec::Required,
+            Recording::BestEffort => RecordingSpec::BestEffort,
+            Recording::Off => RecordingSpec::Off,
+        }),
+        max_session: max_session.map(format_duration),
+        idle_timeout: idle_timeout.map(format_duration),
+    }
+}
+
+fn user(User { name: _, full_name, groups, ssh_keys, disabled }: &User) -> UserSpec {
+    UserSpec {
+        full_name: full_name.clone(),
+        groups: texts(groups),
+        ssh_keys: ssh_keys.clone(),
+        disabled: *disabled,
+    }
+}
+
+fn target(target: &Target) -> TargetSpec {
+    let SshTarget {
+        host,
+        port,
+        aliases,
+        logins,
+        host_keys,
+        host_authorities,
+        credential,
+        legacy_algorithms,
+        accept_env,
+    } = &target.ssh;
+    TargetSpec {
+        environment: target.environment.to_string(),
+        ssh: SshSpec {
+            host: host.clone(),
+            port: *port,
+            aliases: texts(aliases),
+            logins: texts(logins),
+            host_keys: host_keys.clone(),
+            host_authorities: host_authorities.clone(),
+            credential: match credential {
+                SshCredential::Certificate => CredentialSpec::Certificate,
+                SshCredential::Key { secret } => {
+                    CredentialSpec::Key(SecretName { secret: secret.clone() })
+                }
+                SshCredential::Password { secret } => {
+                    CredentialSpec::Password(SecretName { secret: secret.clone() })
+                }
+            },
+            legacy_algorithms: texts(legacy_algorithms),
+            accept_env: accept_env.clone(),
+        },
+    }
+}
+
+fn role(Role { name: _, description, allow, deny, control }: &Role) -> RoleSpec {
+    RoleSpec {
+        description: description.clone(),
+        allow: allow.iter().map(rule).collect(),
+        deny: deny.iter().map(rule).collect(),
+        control: texts(control),
+    }
+}
+
+fn rule(rule: &Rule) -> RuleSpec {
+    let Rule { environments, targets, labels, actions, logins, commands, paths, destinations } =
+        rule;
+    RuleSpec {
+        environments: texts(environments),
+        targets: texts(targets),
+        labels: labels.clone(),
+        actions: texts(actions),
+        logins: texts(logins),
+        commands: commands.clone(),
+        paths: paths.clone(),
+        destinations: destinations.clone(),
+    }
+}
+
+fn assignment(assignment: &RoleAssignment) -> RoleAssignmentSpec {
+    let RoleAssignment { name: _, role, users, groups } = assignment;
+    RoleAssignmentSpec { role: role.to_string(), users: texts(users), groups: texts(groups) }
+}

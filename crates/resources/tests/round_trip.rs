@@ -1,0 +1,316 @@
+//! Every resource reads back from its canonical YAML, and no input makes the parser panic or hang.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use portcullis_domain::{
+    Access, ActionKind, ApprovalRule, ControlAction, Environment, Group, PolicyText, Recording,
+    Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget, Target, Tier, User,
+};
+use portcullis_resources::fuzzing::fuzz_parse;
+use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+mod keys;
+
+/// Words that YAML readers like to take for something else.
+const TRICKY: [&str; 12] =
+    ["no", "on", "yes", "off", "null", "true", "1e3", "0x16", "012", "1_000", "2026-11-22", "y"];
+
+proptest! {
+    #[test]
+    fn a_resource_reads_back_from_its_yaml(resource in resource()) {
+        let yaml = to_yaml(&resource);
+        let found = parse(&[("f", &yaml)]).map_err(|p| TestCaseError::fail(format!("{}\n{yaml}", p[0])))?;
+        prop_assert_eq!(found.len(), 1, "{}", yaml);
+        prop_assert_eq!(&found[0].value, &resource, "{}", yaml);
+        prop_assert_eq!(to_yaml(&found[0].value), yaml);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_answered(bytes in vec(any::<u8>(), 0..600)) {
+        answered(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_yaml_punctuation_is_answered(text in "[ \n\t:\\-\\[\\]{},&*!|>'\"%@#?~a<.\r]{0,200}") {
+        answered(text.as_bytes());
+    }
+
+    #[test]
+    fn a_mutated_document_is_answered(
+        resource in resource(),
+        cuts in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..8),
+    ) {
+        let mut bytes = to_yaml(&resource).into_bytes();
+        for (index, byte, how) in cuts {
+            if bytes.is_empty() { break; }
+            let at = index.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        answered(&bytes);
+    }
+}
+
+#[test]
+fn several_resources_make_one_file_that_reads_back() {
+    let groups: Vec<Resource> = ["a", "b", "c"]
+        .map(|name| Resource::Group(Group { name: name.parse().unwrap(), description: None }))
+        .into();
+    let found = parse(&[("f", to_yaml_file(&groups))]).unwrap();
+    assert_eq!(found.into_iter().map(|l| l.into_value()).collect::<Vec<_>>(), groups);
+}
+
+#[test]
+fn hostile_documents_of_a_mebibyte_are_answered_in_bounded_time() {
+    const SIZE: usize = 1024 * 1024;
+    let fill = |unit: &str| unit.repeat(SIZE / unit.len());
+    let bomb =
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\n";
+    for text in [
+        bomb.to_owned(),
+        fill("["),
+        fill("{a: "),
+        fill("- "),
+        fill("? "),
+        fill("&a "),
+        fill("!a "),
+        fill("a: {}\n"),
+        fill("\"\\"),
+        fill("#\n"),
+        fill("---\n- a\n"),
+        fill("--- !\n"),
+        fill("kind: User\n"),
+        format!("kind: User\nmetadata: {{name: u}}\nspec: {{groups: [{}]}}", fill("ab,")),
+        format!("kind: {}", "x".repeat(SIZE - 100)),
+        format!("kind: Group\nmetadata: {{name: g}}\nspec:\n  description: |\n{}", fill("   x\n")),
+        format!("kind: Role\nmetadata: {{name: g}}\nspec: {{allow: [{}]}}", fill("{},")),
+    ] {
+        let began = Instant::now();
+        let short: String = text.chars().take(20).collect();
+        assert!(
+            parse(&[("f", &text[..text.len().min(SIZE)])]).is_err() || text.starts_with('#'),
+            "{short}"
+        );
+        assert!(began.elapsed() < Duration::from_secs(20), "{short}: {:?}", began.elapsed());
+    }
+}
+
+fn answered(bytes: &[u8]) {
+    let began = Instant::now();
+    fuzz_parse(bytes);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+fn resource() -> impl Strategy<Value = Resource> {
+    prop_oneof![
+        environment().prop_map(Resource::Environment),
+        (name(), option::of(line())).prop_map(|(name, description)| {
+            Resource::Group(Group { name: name.parse().unwrap(), description })
+        }),
+        user().prop_map(Resource::User),
+        target().prop_map(Resource::Target),
+        role().prop_map(Resource::Role),
+        (name(), name(), names(), names()).prop_map(|(name, role, users, groups)| {
+            Resource::RoleAssignment(RoleAssignment {
+                name: name.parse().unwrap(),
+                role: role.parse().unwrap(),
+                users: parsed(users),
+                groups: parsed(groups),
+            })
+        }),
+        (name(), option::of(line()), cedar()).prop_map(|(name, description, cedar)| {
+            Resource::Policy(PolicyText { name: name.parse().unwrap(), description, cedar })
+        }),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[a-z0-9][a-z0-9._-]{0,20}", 1 => select(TRICKY.to_vec()).prop_map(str::to_owned)]
+}
+
+fn names() -> impl Strategy<Value = BTreeSet<String>> {
+    btree_set(name(), 0..4)
+}
+
+fn parsed<T: std::str::FromStr + Ord>(names: BTreeSet<String>) -> BTreeSet<T> {
+    names.into_iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// One line of free text, the awkward ones included.
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => "[ -~äöüß…]{0,60}",
+        1 => select(TRICKY.to_vec()).prop_map(str::to_owned),
+        1 => "[#:'\"\\\\|>&*!%@`{}\\[\\], -]{1,12}",
+    ]
+}
+
+fn cedar() -> impl Strategy<Value = String> {
+    let lines = prop_oneof![3 => "[ -~]{0,40}", 1 => "[ \t]{0,4}[a-z;]{0,4}[ \t]{0,3}", 1 => Just("---".to_owned())];
+    (vec(lines, 1..6), 0..3_usize)
+        .prop_map(|(lines, ends)| format!("{}{}", lines.join("\n"), "\n".repeat(ends)))
+        .prop_filter("a policy says something", |text| !text.trim().is_empty())
+}
+
+fn seconds(least: u64) -> impl Strategy<Value = Duration> {
+    (least..400_000).prop_map(Duration::from_secs)
+}
+
+fn environment() -> impl Strategy<Value = Environment> {
+    let tier = select(vec![Tier::Production, Tier::Staging, Tier::Test, Tier::Development]);
+    let approval = (btree_set(name(), 1..4), 1..100_u32)
+        .prop_map(|(groups, count)| ApprovalRule { groups: parsed(groups), count });
+    let recording = select(vec![Recording::Off, Recording::BestEffort, Recording::Required]);
+    let durations =
+        (seconds(1), option::of(seconds(0)), option::of(seconds(1)), option::of(seconds(1)));
+    (name(), tier, any::<bool>(), option::of(approval), recording, durations).prop_map(
+        |(name, tier, standing, approval, recording, (max_grant, second, max_session, idle))| {
+            let free = tier != Tier::Production;
+            Environment {
+                name: name.parse().unwrap(),
+                tier,
+                access: if free && standing { Access::Standing } else { Access::OnRequest },
+                approval,
+                max_grant,
+                second_factor_max_age: second,
+                recording: if free { recording } else { Recording::Required },
+                max_session,
+                idle_timeout: idle,
+            }
+        },
+    )
+}
+
+fn key_lines(least: usize) -> impl Strategy<Value = Vec<String>> {
+    let comment = prop_oneof![
+        Just(String::new()),
+        "[a-z0-9@#:.]{1,12}( [a-z:]{1,5})?".prop_map(|c| format!(" {c}"))
+    ];
+    btree_map(any::<u8>(), comment, least..4).prop_map(|keys| {
+        keys.into_iter()
+            .map(|(byte, comment)| format!("{}{comment}", keys::ed25519(byte)))
+            .collect()
+    })
+}
+
+fn user() -> impl Strategy<Value = User> {
+    (name(), option::of(line()), names(), key_lines(0), any::<bool>()).prop_map(
+        |(name, full_name, groups, ssh_keys, disabled)| User {
+            name: name.parse().unwrap(),
+            full_name,
+            groups: parsed(groups),
+            ssh_keys,
+            disabled,
+        },
+    )
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map(
+        prop_oneof![
+            "[a-zA-Z0-9][a-zA-Z0-9._/-]{0,12}",
+            select(TRICKY.to_vec()).prop_map(str::to_owned)
+        ],
+        line(),
+        0..4,
+    )
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z][a-z0-9_]{0,8}(\\.[a-z][a-z0-9]{0,8}){0,2}",
+        any::<[u8; 4]>().prop_map(|b| std::net::Ipv4Addr::from(b).to_string()),
+        any::<[u8; 16]>().prop_map(|b| std::net::IpAddr::from(b).to_canonical().to_string()),
+    ]
+}
+
+fn logins() -> impl Strategy<Value = Vec<portcullis_domain::Login>> {
+    btree_set("[a-zA-Z_][a-zA-Z0-9._$-]{0,10}", 1..4)
+        .prop_map(|logins| logins.into_iter().map(|login| login.parse().unwrap()).collect())
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let credential = prop_oneof![
+        Just(SshCredential::Certificate),
+        name().prop_map(|secret| SshCredential::Key { secret }),
+        name().prop_map(|secret| SshCredential::Password { secret }),
+    ];
+    let legacy = subsequence(LEGACY_ALGORITHMS.to_vec(), 0..4);
+    let env = btree_set("[A-Z_][A-Z0-9_]{0,8}\\*?", 0..4);
+    let reach = (host(), 1..=u16::MAX, btree_set(host(), 0..3), logins());
+    let proof = (key_lines(1), key_lines(0), credential, legacy, env);
+    (name(), name(), labels(), reach, proof).prop_map(
+        |(name, environment, labels, (host, port, aliases, logins), proof)| {
+            let (host_keys, host_authorities, credential, legacy, env) = proof;
+            Target {
+                name: name.parse().unwrap(),
+                environment: environment.parse().unwrap(),
+                labels,
+                ssh: SshTarget {
+                    host,
+                    port,
+                    aliases,
+                    logins,
+                    host_keys,
+                    host_authorities,
+                    credential,
+                    legacy_algorithms: legacy.into_iter().map(str::to_owned).collect(),
+                    accept_env: env.into_iter().collect(),
+                },
+            }
+        },
+    )
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    let control = subsequence(ControlAction::ALL.to_vec(), 0..4);
+    (name(), option::of(line()), vec(rule(), 0..3), vec(rule(), 0..2), control).prop_map(
+        |(name, description, allow, deny, control)| Role {
+            name: name.parse().unwrap(),
+            description,
+            allow,
+            deny,
+            control: control.into_iter().collect(),
+        },
+    )
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let pattern = || line().prop_filter("a pattern says something", |text| !text.is_empty());
+    let patterns =
+        || btree_set(pattern(), 0..3).prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let destinations = btree_set("[a-z*.]{1,8}:([1-9][0-9]{0,3}|\\*)", 0..3);
+    let which = (names(), names(), labels(), option::of(logins()));
+    let how = (subsequence(ActionKind::ALL.to_vec(), 1..7), patterns(), patterns(), destinations);
+    (which, how).prop_map(|((environments, targets, labels, logins), how)| {
+        let (actions, commands, paths, destinations) = how;
+        let actions: BTreeSet<ActionKind> = actions.into_iter().collect();
+        let any = |kinds: &[ActionKind]| kinds.iter().any(|kind| actions.contains(kind));
+        Rule {
+            environments: parsed(environments),
+            targets: parsed(targets),
+            labels,
+            logins: logins.unwrap_or_default().into_iter().collect(),
+            commands: if any(&[ActionKind::Exec]) { commands } else { Vec::new() },
+            paths: if any(&[ActionKind::Upload, ActionKind::Download]) {
+                paths
+            } else {
+                Vec::new()
+            },
+            destinations: if any(&[ActionKind::Forward, ActionKind::RemoteForward]) {
+                destinations.into_iter().collect()
+            } else {
+                Vec::new()
+            },
+            actions,
+        }
+    })
+}
