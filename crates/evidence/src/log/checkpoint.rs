@@ -113,16 +113,13 @@ mod tests {
     use super::*;
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            origin: "example.com/log".into(),
-            size: 20_852_163,
-            root: Hash([9; 32]),
-        }
+        Checkpoint { origin: "example.com/log".into(), size: 20_852_163, root: Hash([9; 32]) }
     }
 
     #[test]
     fn the_example_of_the_specification_is_read() {
-        let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+        let text =
+            "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
         let read = Checkpoint::from_text(text).unwrap();
         assert_eq!((read.size, read.to_text().as_str()), (20_852_163, text));
         assert!(Checkpoint::from_text(&format!("{text}extension\n")).is_ok());
@@ -135,7 +132,9 @@ mod tests {
         assert_eq!(Checkpoint::open(&note, &signer.verifier()), Ok(checkpoint()));
         assert_eq!(Checkpoint::read_unverified(&note), Ok(checkpoint()));
         // Signed by the key, but speaking for another origin.
-        let note = signer.sign("example.com/other\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+        let note = signer
+            .sign("example.com/other\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+            .unwrap();
         assert!(matches!(
             Checkpoint::open(note.as_bytes(), &signer.verifier()),
             Err(CheckpointError::OtherLog { .. })

@@ -120,11 +120,7 @@ pub fn fold(hashes: &[Hash]) -> Option<Hash> {
 #[must_use]
 pub fn join(peaks: &[Hash]) -> Option<Hash> {
     let (last, rest) = peaks.split_last()?;
-    Some(
-        rest.iter()
-            .rev()
-            .fold(*last, |right, left| node_hash(left, &right)),
-    )
+    Some(rest.iter().rev().fold(*last, |right, left| node_hash(left, &right)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,39 @@
+//! The transparency log: an append-only Merkle tree of entries that are opaque bytes here.
+//!
+//! Flows in: entries, and a key to sign with. Flows out: acknowledgements once durable, C2SP
+//! tlog-tiles files, checkpoints as signed notes, proofs. Never knows what an entry says.
+//!
+//! The path of an entry, downward: [`Log::append`] queues it; the writer makes a batch durable in
+//! a write-ahead [`segment`] with one `fdatasync` and acknowledges; the integrator makes tiles
+//! of it, and within a second a checkpoint; the segment is removed once its tiles are durable.
+//!
+//! INVARIANTS
+//! - An acknowledged entry is in a durable segment or in durable tiles, always.
+//! - A checkpoint is signed only over acknowledged entries, and never over fewer than before.
+//! - After the first failure nothing more is acknowledged or signed.
+//! - The pure modules ([`merkle`], [`proof`], [`tile`], [`note`], [`checkpoint`], [`segment`])
+//!   do no IO and know no clock.
+
 pub mod checkpoint;
+pub mod edge;
+mod handle;
+mod integrate;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+mod reader;
+mod recover;
 pub mod segment;
 pub mod storage;
 pub mod tile;
+pub mod verify;
+mod writer;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use edge::TileError;
+pub use handle::{AppendError, Appended, Health, Log, LogOptions};
+pub use merkle::Hash;
+pub use note::{NoteError, NoteSigner, NoteVerifier};
+pub use reader::{Entries, LogReadError, LogReader};
+pub use recover::OpenError;
+pub use verify::{Verified, VerifyError, verify_dir, verify_dir_against};

@@ -31,7 +31,9 @@ pub enum NoteError {
         reason: &'static str,
     },
     /// No line was made by the given key.
-    #[error("the note carries no signature by `{name}`; it may be another log's, or the key was rotated")]
+    #[error(
+        "the note carries no signature by `{name}`; it may be another log's, or the key was rotated"
+    )]
     Unsigned {
         /// The verifier's name.
         name: String,
@@ -43,7 +45,9 @@ pub enum NoteError {
         name: String,
     },
     /// The name cannot stand in a note.
-    #[error("`{name}` cannot name a key: use a name without spaces and plus signs, such as `gate.example.com/log`")]
+    #[error(
+        "`{name}` cannot name a key: use a name without spaces and plus signs, such as `gate.example.com/log`"
+    )]
     BadName {
         /// What was given.
         name: String,
@@ -86,10 +90,7 @@ impl NoteSigner {
     pub fn new(name: impl Into<String>, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let name = name.into();
         check_name(&name)?;
-        Ok(Self {
-            name,
-            key: SigningKey::from_bytes(seed),
-        })
+        Ok(Self { name, key: SigningKey::from_bytes(seed) })
     }
 
     /// The name signed as; a log's origin.
@@ -101,10 +102,7 @@ impl NoteSigner {
     /// What checks this signer's notes.
     #[must_use]
     pub fn verifier(&self) -> NoteVerifier {
-        NoteVerifier {
-            name: self.name.clone(),
-            key: self.key.verifying_key(),
-        }
+        NoteVerifier { name: self.name.clone(), key: self.key.verifying_key() }
     }
 
     /// Signs `text`, which must end in a newline and hold no control character besides.
@@ -122,10 +120,7 @@ impl NoteSigner {
 
 impl fmt::Debug for NoteSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NoteSigner")
-            .field("name", &self.name)
-            .field("key", &"[redacted]")
-            .finish()
+        f.debug_struct("NoteSigner").field("name", &self.name).field("key", &"[redacted]").finish()
     }
 }
 
@@ -236,15 +231,17 @@ impl<'a> Note<'a> {
             .ok_or_else(|| malformed("there is no blank line before the signatures"))?;
         check_text(text)?;
         let lines = lines.strip_prefix('\n').unwrap_or(lines);
-        let lines = lines
-            .strip_suffix('\n')
-            .ok_or_else(|| malformed("it does not end in a newline"))?;
+        let lines =
+            lines.strip_suffix('\n').ok_or_else(|| malformed("it does not end in a newline"))?;
         if lines.split('\n').count() > MAX_NOTE_SIGNATURES {
             return Err(malformed("it has more than 100 signatures"));
         }
         let signatures = lines
             .split('\n')
-            .map(|line| parse_signature(line).ok_or_else(|| malformed("a signature line is not `\u{2014} name base64`")))
+            .map(|line| {
+                parse_signature(line)
+                    .ok_or_else(|| malformed("a signature line is not `\u{2014} name base64`"))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { text, signatures })
     }
@@ -307,7 +304,8 @@ mod tests {
         for at in 0..NOTE.len() {
             let mut bytes = NOTE.as_bytes().to_vec();
             bytes[at] ^= 1;
-            let opened = Note::parse(&bytes).and_then(|note| verifier.open(&note).map(str::to_owned));
+            let opened =
+                Note::parse(&bytes).and_then(|note| verifier.open(&note).map(str::to_owned));
             assert!(opened.is_err(), "byte {at}");
         }
     }

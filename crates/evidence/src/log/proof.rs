@@ -69,11 +69,7 @@ pub fn inclusion<S: HashSource>(
             start = middle;
         }
     }
-    siblings
-        .iter()
-        .rev()
-        .map(|&(from, to)| range_root(source, from, to))
-        .collect()
+    siblings.iter().rev().map(|&(from, to)| range_root(source, from, to)).collect()
 }
 
 /// The proof that the tree of `old` leaves is a prefix of the one of `new`. Empty where `old`
@@ -106,11 +102,7 @@ pub fn consistency<S: HashSource>(
     if !whole {
         parts.push((start, end));
     }
-    parts
-        .iter()
-        .rev()
-        .map(|&(from, to)| range_root(source, from, to))
-        .collect()
+    parts.iter().rev().map(|&(from, to)| range_root(source, from, to)).collect()
 }
 
 /// Checks an inclusion proof (RFC 9162 section 2.1.3.2).

@@ -141,8 +141,8 @@ impl<R: Read> SegmentScanner<R> {
         self.position
     }
 
-    /// The next batch. After [`Scanned::Damaged`] only [`SegmentScanner::holds_a_batch`] makes
-    /// sense.
+    /// The next batch. After [`Scanned::Damaged`] only [`holds_batch`] on the
+    /// whole segment makes sense.
     ///
     /// # Errors
     /// Those of the input.
@@ -157,43 +157,35 @@ impl<R: Read> SegmentScanner<R> {
             return Ok(Scanned::Damaged { whole: 0 });
         };
         let mut bytes = Vec::new();
-        (&mut self.input)
-            .take(u64::from(payload))
-            .read_to_end(&mut bytes)?;
+        (&mut self.input).take(u64::from(payload)).read_to_end(&mut bytes)?;
         let batch = decode(&head, first, count, &bytes, payload);
         if let Scanned::Batch(batch) = &batch {
             self.position += batch.bytes;
         }
         Ok(batch)
     }
+}
 
-    /// Whether a whole batch that begins at entry `after` or later follows anywhere in the rest,
-    /// `skipped` being the bytes of the damaged place already read.
-    ///
-    /// # Errors
-    /// Those of the input.
-    pub fn holds_a_batch(segment: &[u8], after: u64) -> bool {
-        let mut rest = segment;
-        // Each whole batch met ends the search, so the work is linear but for false magics.
-        while let Some(at) = rest
-            .windows(MAGIC.len())
-            .position(|window| window == MAGIC.as_slice())
+/// Whether a whole batch that begins at entry `after` or later stands anywhere in `segment`.
+///
+/// Entries are canonical JSON, which escapes control characters, so that no entry can hold what
+/// looks like a batch.
+#[must_use]
+pub fn holds_batch(segment: &[u8], after: u64) -> bool {
+    let mut rest = segment;
+    while let Some(at) = rest.windows(MAGIC.len()).position(|window| window == MAGIC.as_slice()) {
+        let Some(found) = rest.get(at..) else { break };
+        if let Some((head, body)) = found.split_first_chunk::<BATCH_HEADER_BYTES>()
+            && let Some((first, count, payload)) = parse_header(head)
+            && first >= after
+            && let Some(body) = body.get(..payload as usize)
+            && matches!(decode(head, first, count, body, payload), Scanned::Batch(_))
         {
-            let Some(found) = rest.get(at..) else { break };
-            let head = found.first_chunk::<BATCH_HEADER_BYTES>();
-            if let Some((head, (first, count, payload))) =
-                head.and_then(|head| Some((head, parse_header(head)?)))
-                && first >= after
-                && let Some(body) = found.get(BATCH_HEADER_BYTES..)
-                && let Some(body) = body.get(..payload as usize)
-                && matches!(decode(head, first, count, body, payload), Scanned::Batch(_))
-            {
-                return true;
-            }
-            rest = found.get(1..).unwrap_or_default();
+            return true;
         }
-        false
+        rest = found.get(1..).unwrap_or_default();
     }
+    false
 }
 
 fn read_full(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
@@ -249,15 +241,9 @@ fn decode(
         && entries.len() == count as usize
         && sha256(&[covered, &hashes]).0.starts_with(digest);
     if whole {
-        Scanned::Batch(Batch {
-            first,
-            entries,
-            bytes: (BATCH_HEADER_BYTES + payload.len()) as u64,
-        })
+        Scanned::Batch(Batch { first, entries, bytes: (BATCH_HEADER_BYTES + payload.len()) as u64 })
     } else {
-        Scanned::Damaged {
-            whole: entries.len() as u64,
-        }
+        Scanned::Damaged { whole: entries.len() as u64 }
     }
 }
 
@@ -328,9 +314,9 @@ mod tests {
             prop_assert!(read.is_empty());
             let Scanned::Damaged { whole } = end else { panic!("{end:?}") };
             prop_assert!(whole <= one.len() as u64);
-            prop_assert!(!SegmentScanner::<&[u8]>::holds_a_batch(&bytes, 1));
+            prop_assert!(!holds_batch(&bytes, 1));
             bytes.extend(&second);
-            prop_assert!(SegmentScanner::<&[u8]>::holds_a_batch(&bytes, 1));
+            prop_assert!(holds_batch(&bytes, 1));
         }
 
         #[test]

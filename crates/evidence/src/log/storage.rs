@@ -79,7 +79,8 @@ pub trait SegmentStore: Send + Sync {
     /// Those of the storage.
     fn append_to(&self, first: u64, length: u64) -> io::Result<Box<dyn SegmentFile>>;
 
-    /// Removes a segment.
+    /// Removes a segment. Durable on return: an older segment must not come back without the
+    /// newer ones.
     ///
     /// # Errors
     /// Those of the storage.
@@ -140,17 +141,12 @@ impl Directory {
     }
 
     fn segment(&self, first: u64) -> PathBuf {
-        self.root
-            .join(SEGMENT_DIRECTORY)
-            .join(format!("{first:020}{SEGMENT_SUFFIX}"))
+        self.root.join(SEGMENT_DIRECTORY).join(format!("{first:020}{SEGMENT_SUFFIX}"))
     }
 
     fn place(&self, path: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
         let to = self.root.join(path);
-        let staged = self
-            .root
-            .join(STAGING_DIRECTORY)
-            .join(path.replace('/', "-"));
+        let staged = self.root.join(STAGING_DIRECTORY).join(path.replace('/', "-"));
         let mut file = File::create(&staged)?;
         file.write_all(bytes)?;
         if durable {
@@ -222,9 +218,9 @@ impl TileStore for Directory {
 
     fn list(&self, directory: &str) -> io::Result<Vec<String>> {
         match fs::read_dir(self.root.join(directory)) {
-            Ok(entries) => entries
-                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-                .collect(),
+            Ok(entries) => {
+                entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -253,10 +249,7 @@ impl SegmentStore for Directory {
     }
 
     fn append_to(&self, first: u64, length: u64) -> io::Result<Box<dyn SegmentFile>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.segment(first))?;
+        let file = OpenOptions::new().create(true).append(true).open(self.segment(first))?;
         file.set_len(length)?;
         file.sync_all()?;
         sync_directory(&self.root.join(SEGMENT_DIRECTORY))?;
@@ -264,7 +257,8 @@ impl SegmentStore for Directory {
     }
 
     fn remove(&self, first: u64) -> io::Result<()> {
-        fs::remove_file(self.segment(first))
+        fs::remove_file(self.segment(first))?;
+        sync_directory(&self.root.join(SEGMENT_DIRECTORY))
     }
 }
 

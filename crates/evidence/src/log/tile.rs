@@ -53,30 +53,19 @@ impl TilePath {
     /// The tile of hashes at `level` and `index`.
     #[must_use]
     pub fn hashes(level: u8, index: u64, width: u16) -> Self {
-        Self {
-            kind: TileKind::Hashes { level },
-            index,
-            width,
-        }
+        Self { kind: TileKind::Hashes { level }, index, width }
     }
 
     /// The entry bundle at `index`.
     #[must_use]
     pub fn entries(index: u64, width: u16) -> Self {
-        Self {
-            kind: TileKind::Entries,
-            index,
-            width,
-        }
+        Self { kind: TileKind::Entries, index, width }
     }
 
     /// The full tile at the same place.
     #[must_use]
     pub fn full(self) -> Self {
-        Self {
-            width: TILE_WIDTH,
-            ..self
-        }
+        Self { width: TILE_WIDTH, ..self }
     }
 
     /// Whether it holds fewer than 256.
@@ -139,9 +128,7 @@ impl FromStr for TilePath {
         parse_path(text)
             // INVARIANT: one place has one spelling; what prints differently was not canonical.
             .filter(|path| path.to_string() == text)
-            .ok_or_else(|| TilePathError {
-                path: text.chars().take(100).collect(),
-            })
+            .ok_or_else(|| TilePathError { path: text.chars().take(100).collect() })
     }
 }
 
@@ -149,9 +136,7 @@ fn parse_path(text: &str) -> Option<TilePath> {
     let mut parts = text.strip_prefix("tile/")?.split('/');
     let kind = match parts.next()? {
         "entries" => TileKind::Entries,
-        level => TileKind::Hashes {
-            level: level.parse().ok().filter(|level| *level < 64)?,
-        },
+        level => TileKind::Hashes { level: level.parse().ok().filter(|level| *level < 64)? },
     };
     let mut index = 0u64;
     for _ in 0..MAX_INDEX_GROUPS {
@@ -164,17 +149,11 @@ fn parse_path(text: &str) -> Option<TilePath> {
         if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        index = index
-            .checked_mul(1000)?
-            .checked_add(digits.parse().ok()?)?;
+        index = index.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
         if more {
             continue;
         }
-        let width = if partial {
-            parts.next()?.parse().ok()?
-        } else {
-            TILE_WIDTH
-        };
+        let width = if partial { parts.next()?.parse().ok()? } else { TILE_WIDTH };
         let fits = (1..TILE_WIDTH).contains(&width) || !partial;
         return (fits && parts.next().is_none()).then_some(TilePath { kind, index, width });
     }
@@ -258,8 +237,7 @@ pub fn partial_width(size: u64, level: u8) -> u16 {
 /// The index of the partial (rightmost, incomplete) tile at `level`.
 #[must_use]
 pub fn partial_index(size: u64, level: u8) -> u64 {
-    size.checked_shr(TILE_HEIGHT * (u32::from(level) + 1))
-        .unwrap_or(0)
+    size.checked_shr(TILE_HEIGHT * (u32::from(level) + 1)).unwrap_or(0)
 }
 
 /// The right edge of a growing tree: the hashes of the one partial tile of each level. Enough
@@ -379,10 +357,25 @@ mod tests {
     #[test]
     fn other_spellings_of_a_path_are_refused() {
         for text in [
-            "", "tile", "tile/", "tile/0", "tile/0/", "tile/0/1", "tile/00/001", "tile/64/000",
-            "tile/0/x000/001", "tile/0/001.p/0", "tile/0/001.p/256", "tile/0/001.p/01",
-            "tile/0/001/", "tile/0/x001", "tile/0/001.p", "tile/entries/x001/x234/067.p/1/",
-            "tile/entries/../000", "tile/+1/000", "tile/0/+01",
+            "",
+            "tile",
+            "tile/",
+            "tile/0",
+            "tile/0/",
+            "tile/0/1",
+            "tile/00/001",
+            "tile/64/000",
+            "tile/0/x000/001",
+            "tile/0/001.p/0",
+            "tile/0/001.p/256",
+            "tile/0/001.p/01",
+            "tile/0/001/",
+            "tile/0/x001",
+            "tile/0/001.p",
+            "tile/entries/x001/x234/067.p/1/",
+            "tile/entries/../000",
+            "tile/+1/000",
+            "tile/0/+01",
             "tile/0/x018/x446/x744/x073/x709/x551/616",
             "tile/0/x001/x018/x446/x744/x073/x709/x551/615",
         ] {
@@ -402,9 +395,11 @@ mod tests {
                 })
                 .unwrap();
         }
-        let level = |n: u8| full.iter().filter(|path| path.kind == TileKind::Hashes { level: n }).count();
+        let level =
+            |n: u8| full.iter().filter(|path| path.kind == TileKind::Hashes { level: n }).count();
         assert_eq!((level(0), level(1), level(2)), (273, 1, 0));
-        let partial: Vec<String> = frontier.partial_tiles().map(|(path, _)| path.to_string()).collect();
+        let partial: Vec<String> =
+            frontier.partial_tiles().map(|(path, _)| path.to_string()).collect();
         assert_eq!(partial, ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]);
     }
 
