@@ -1,1 +1,208 @@
+//! [`who_can`]: everyone who could do an action on a target, and by which path.
+//!
+//! The question names no command, path or destination, so it is answered for *some*: once for a
+//! text that no pattern names, and once for a sample of every pattern of the person's own permits
+//! (each `*` replaced). Forbids that hold only for some texts are left out of the evaluation and
+//! reported beside it. So the list can name someone whose every pattern is denied again, and it
+//! never misses anyone a role lets in. Raw policies are asked with the same samples.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use portcullis_domain::{
+    Action, ActionKind, Authentication, Facts, LockSubject, Login, TargetName, Timestamp, User,
+    UserName,
+};
+use serde::Serialize;
+
+use crate::circumstances::Detail;
+use crate::compile::Effect;
+use crate::decide::{Case, Outcome};
+use crate::explain::PolicyReason;
+use crate::policies::{Policies, PolicySource, rule_selects};
+use crate::slice::Subject;
+
+/// What stands between a person and the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nothing.
+    Now,
+    /// A second factor.
+    AfterStepUp,
+    /// An approved request, and then perhaps a second factor.
+    AfterApproval,
+}
+
+/// One person who can, or could.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WhoCan {
+    /// Who.
+    pub user: UserName,
+    /// What stands between.
+    pub reach: Reach,
+    /// As these accounts on the target.
+    pub logins: Vec<Login>,
+    /// The policies that let them, with the paths by which they hold the role.
+    pub via: Vec<PolicyReason>,
+    /// Only commands, paths or destinations that match one of these; empty: any.
+    pub only: Vec<String>,
+    /// But none that match one of these.
+    pub except: Vec<String>,
+}
+
+/// Everyone who can do this kind of action on the target, or could after a second factor or an
+/// approval. Asked for a person without a second factor, coming from `0.0.0.0`. Disabled and locked
+/// users are left out; where the target or its environment is locked, everyone is.
+pub fn who_can(
+    policies: &Policies,
+    facts: &Facts,
+    action: ActionKind,
+    target: &TargetName,
+    now: Timestamp,
+) -> Vec<WhoCan> {
+    let mut found = Vec::new();
+    let Some(target) = facts.targets.get(target) else { return found };
+    let Some(environment) = facts.environments.get(&target.environment) else { return found };
+    let is_locked = |subject: LockSubject| {
+        facts.locks.iter().any(|lock| lock.subject == subject && lock.holds(now))
+    };
+    if policies.revision() != facts.revision
+        || is_locked(LockSubject::Target(target.name.clone()))
+        || is_locked(LockSubject::Environment(environment.name.clone()))
+    {
+        return found;
+    }
+    for user in facts.users.values() {
+        if user.disabled || is_locked(LockSubject::User(user.name.clone())) {
+            continue;
+        }
+        let subject = Subject { user, target, environment };
+        found.extend(reaches(policies, facts, subject, action, now));
+    }
+    found
+}
+
+/// One entry per reach, best first.
+fn reaches(
+    policies: &Policies,
+    facts: &Facts,
+    subject: Subject<'_>,
+    action: ActionKind,
+    now: Timestamp,
+) -> Vec<WhoCan> {
+    let who = Authentication {
+        user: subject.user.name.clone(),
+        factors: Vec::new(),
+        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let compiled = &policies.compiled;
+    let Ok(mut case) = Case::for_anyone(compiled, facts, subject, &who, action, now) else {
+        return Vec::new();
+    };
+    let mut by_reach: BTreeMap<Reach, (Vec<Login>, BTreeSet<String>)> = BTreeMap::new();
+    let samples = samples(policies, subject, action);
+    for login in &subject.target.ssh.logins {
+        let mut best: Option<Reach> = None;
+        let mut reasons: BTreeMap<Reach, BTreeSet<String>> = BTreeMap::new();
+        for sample in &samples {
+            case.with_detail(sample.clone());
+            let (reach, ids) = match case.outcome(login) {
+                Outcome::Allow { reasons, .. } => (Reach::Now, reasons),
+                Outcome::StepUp { reasons, .. } => (Reach::AfterStepUp, reasons),
+                Outcome::Request { reasons, .. } => (Reach::AfterApproval, reasons),
+                Outcome::Deny(_) => continue,
+            };
+            best = Some(best.map_or(reach, |known| known.min(reach)));
+            reasons.entry(reach).or_default().extend(ids);
+        }
+        if let Some(reach) = best {
+            let (logins, ids) = by_reach.entry(reach).or_default();
+            logins.push(login.clone());
+            ids.extend(reasons.remove(&reach).unwrap_or_default());
+        }
+    }
+    let held = facts.roles_of(&subject.user.name);
+    let entry = |(reach, (logins, ids)): (Reach, (Vec<Login>, BTreeSet<String>))| {
+        let via = ids.iter().filter_map(|id| {
+            let policy = policies.policy(id)?;
+            let held_by = match &policy.source {
+                PolicySource::Role(role) => held.get(role).cloned().unwrap_or_default(),
+                PolicySource::Policy(_) | PolicySource::BuiltIn => Vec::new(),
+            };
+            Some(PolicyReason { policy, held_by })
+        });
+        WhoCan {
+            user: subject.user.name.clone(),
+            reach,
+            logins,
+            via: via.collect(),
+            only: only(policies, subject.user, &ids),
+            except: patterns(policies, subject, action, Effect::Forbid).into_iter().collect(),
+        }
+    };
+    by_reach.into_iter().map(entry).collect()
+}
+
+/// The patterns of these permits; none if one of them is without.
+fn only(policies: &Policies, user: &User, ids: &BTreeSet<String>) -> Vec<String> {
+    let compiled = &policies.compiled;
+    let mut all = BTreeSet::new();
+    let mut restricted = 0;
+    for name in compiled.roles_held(user) {
+        let made = compiled.roles.get(name).into_iter().flat_map(|role| &role.policies);
+        for policy in made.filter(|policy| ids.contains(&policy.made.id)) {
+            restricted += usize::from(!policy.made.patterns.is_empty());
+            all.extend(policy.made.patterns.iter().cloned());
+        }
+    }
+    if restricted == ids.len() { all.into_iter().collect() } else { Vec::new() }
+}
+
+fn patterns(
+    policies: &Policies,
+    subject: Subject<'_>,
+    action: ActionKind,
+    effect: Effect,
+) -> BTreeSet<String> {
+    let compiled = &policies.compiled;
+    let roles = compiled.roles_held(subject.user).into_iter();
+    let roles = roles.filter_map(|name| compiled.roles.get(name));
+    roles
+        .flat_map(|role| role.policies.iter().map(move |policy| (role, &policy.made)))
+        .filter(|(_, made)| made.effect == effect && made.actions.contains(&action))
+        .filter(|(role, made)| {
+            role.rule(made).is_some_and(|rule| rule_selects(rule, subject.target, action))
+        })
+        .flat_map(|(_, made)| made.patterns.iter().cloned())
+        .collect()
+}
+
+/// A text no pattern names, and one for every pattern of the person's permits.
+fn samples(policies: &Policies, subject: Subject<'_>, action: ActionKind) -> Vec<Detail> {
+    let mut samples = vec![sample(action, None)];
+    let patterns = patterns(policies, subject, action, Effect::Permit);
+    samples.extend(patterns.iter().map(|pattern| sample(action, Some(pattern))));
+    samples
+}
+
+fn sample(action: ActionKind, pattern: Option<&str>) -> Detail {
+    let text = |fallback: &str| pattern.map_or(fallback.to_owned(), |p| p.replace('*', "x"));
+    let (host, port) = destination(pattern.unwrap_or("x:1"));
+    Detail::of(&match action {
+        ActionKind::Shell => Action::Shell,
+        ActionKind::AgentForward => Action::AgentForward,
+        ActionKind::Exec => Action::Exec { command: text("x") },
+        ActionKind::Upload => Action::Upload { path: text("/x") },
+        ActionKind::Download => Action::Download { path: text("/x") },
+        ActionKind::Forward => Action::Forward { host, port },
+        ActionKind::RemoteForward => Action::RemoteForward { host, port },
+    })
+}
+
+/// A host and port a pattern matches, as far as one can be made of it.
+fn destination(pattern: &str) -> (String, u16) {
+    let (host, port) = pattern.rsplit_once(':').unwrap_or((pattern, "*"));
+    let port = port.replace('*', "1").parse().unwrap_or(1);
+    (host.replace('*', "x"), port)
+}

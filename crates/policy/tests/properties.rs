@@ -1,0 +1,229 @@
+//! Properties of compiled roles and of decisions over random organisations.
+
+mod organisation;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use organisation::*;
+use portcullis_domain::{
+    Access, Action, ActionKind, Decision, Facts, LockSubject, Login, Query, Resource, Role, Rule,
+    Tier,
+};
+use portcullis_policy::{Policies, compile_role, decide};
+use proptest::prelude::*;
+
+/// A text as hostile as one can be in a role: quotes, escapes, stars, Cedar, any character.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("*".to_owned()),
+        Just("\"); permit (principal, action, resource); //".to_owned()),
+        Just("\\".to_owned()),
+        Just("\\\"*\\*".to_owned()),
+        Just("\u{202e}\u{0}\n\r".to_owned()),
+        "[a-c*/ ]{1,8}",
+        any::<String>().prop_map(|text| text.chars().take(40).collect()),
+    ]
+}
+
+fn some<T: Clone + std::fmt::Debug + Ord + 'static>(
+    of: Vec<T>,
+) -> impl Strategy<Value = BTreeSet<T>> {
+    let most = of.len();
+    proptest::sample::subsequence(of, 0..=most).prop_map(|v| v.into_iter().collect())
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    let selectors = (
+        some(vec!["development".parse().unwrap(), "production".parse().unwrap()]),
+        some(vec!["dev-web".parse().unwrap(), "prod-web".parse().unwrap()]),
+        proptest::option::of(prop_oneof![
+            Just(("team".to_owned(), "web".to_owned())),
+            (text(), text())
+        ]),
+        some(ActionKind::ALL.to_vec()),
+        some(vec![login("root"), login("deploy")]),
+    );
+    let patterns = || proptest::collection::vec(text(), 0..3);
+    (selectors, patterns(), patterns(), patterns()).prop_map(
+        |((environments, targets, label, mut actions, logins), commands, paths, destinations)| {
+            if actions.is_empty() {
+                actions.insert(ActionKind::Shell);
+            }
+            let labels: BTreeMap<String, String> = label.into_iter().collect();
+            Rule { environments, targets, labels, actions, logins, commands, paths, destinations }
+        },
+    )
+}
+
+fn roles() -> impl Strategy<Value = Role> {
+    let rules = || proptest::collection::vec(rules(), 0..4);
+    (rules(), rules()).prop_map(|(allow, deny)| role("random", "random", allow, deny))
+}
+
+fn queries() -> impl Strategy<Value = Query> {
+    let texts = prop_oneof![text(), "[a-c/ ]{0,6}", Just("/a/b".to_owned()), Just(String::new())];
+    let action = (texts, any::<u16>(), 0..7usize).prop_map(|(text, port, kind)| {
+        match ActionKind::ALL[kind] {
+            ActionKind::Shell => Action::Shell,
+            ActionKind::Exec => Action::Exec { command: text },
+            ActionKind::Upload => Action::Upload { path: text },
+            ActionKind::Download => Action::Download { path: text },
+            ActionKind::Forward => Action::Forward { host: text, port },
+            ActionKind::AgentForward => Action::AgentForward,
+            ActionKind::RemoteForward => Action::RemoteForward { host: text, port },
+        }
+    });
+    let target = prop_oneof![Just("dev-web"), Just("prod-web"), Just("staging-web")];
+    let login = prop_oneof![Just(None), Just(Some("root")), Just(Some("deploy"))];
+    (target, login, action, proptest::option::of(0..200i64)).prop_map(
+        |(target, login, action, age)| {
+            let mut query = query("rita", target, login, action);
+            query.who = who("rita", age.map(totp).into_iter().collect());
+            query
+        },
+    )
+}
+
+/// The demo organisation with one more user who holds the random role.
+fn with_role(role: Role) -> Facts {
+    let mut facts = facts();
+    facts.insert(Resource::User(user("rita", BTreeSet::new())));
+    facts.insert(Resource::RoleAssignment(assignment("rita-random", "random", ["rita"], set([]))));
+    facts.insert(Resource::Role(role));
+    facts
+}
+
+fn allows(facts: &Facts, query: &Query) -> Option<Login> {
+    match decide(&Policies::compile(facts).unwrap(), facts, query, NOW) {
+        Decision::Allow(terms) => Some(terms.login),
+        _ => None,
+    }
+}
+
+/// The same role with every free text replaced by a harmless one.
+fn tamed(role: &Role) -> Role {
+    let tame = |texts: &mut Vec<String>| {
+        for text in
+            texts.iter_mut().filter(|text| text.is_empty() || !text.chars().all(|c| c == '*'))
+        {
+            *text = "x".into();
+        }
+    };
+    let mut role = role.clone();
+    for rule in role.allow.iter_mut().chain(&mut role.deny) {
+        rule.labels = rule.labels.keys().map(|_| ("x".into(), "x".into())).collect();
+        [&mut rule.commands, &mut rule.paths, &mut rule.destinations].into_iter().for_each(tame);
+    }
+    role
+}
+
+/// Cedar text without what its string literals hold.
+fn skeleton(cedar: &str) -> String {
+    let (mut out, mut inside, mut escaped) = (String::new(), false, false);
+    for c in cedar.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if inside => escaped = true,
+            '"' => {
+                inside = !inside;
+                out.push('"');
+            }
+            _ if inside => {}
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Wildcard matching as a child would explain it.
+fn matches(pattern: &[char], text: &[char]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some(('*', rest)) => (0..=text.len()).any(|skip| matches(rest, &text[skip..])),
+        Some((c, rest)) => {
+            text.split_first().is_some_and(|(t, others)| t == c && matches(rest, others))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_role_compiles_validates_and_keeps_its_structure(role in roles()) {
+        let made = compile_role(&role);
+        let policies = Policies::compile(&with_role(role.clone())).unwrap();
+        let in_force: Vec<_> =
+            policies.all().into_iter().filter(|p| p.id.starts_with("role:random:")).collect();
+        prop_assert_eq!(made.len(), in_force.len());
+        for (made, policy) in made.iter().zip(&in_force) {
+            prop_assert_eq!(&made.id, &policy.id);
+            prop_assert_eq!(made.effect, policy.effect);
+            prop_assert!(made.cedar.is_ascii());
+        }
+        let tame: Vec<String> = compile_role(&tamed(&role)).iter().map(|p| skeleton(&p.cedar)).collect();
+        let wild: Vec<String> = made.iter().map(|p| skeleton(&p.cedar)).collect();
+        prop_assert_eq!(tame, wild, "a text changed the structure of a policy");
+    }
+
+    #[test]
+    fn a_deny_rule_never_opens_anything(role in roles(), more in rules(), query in queries()) {
+        let mut facts = with_role(role);
+        facts.grants.insert("rita".parse().unwrap(), vec![grant("rita", "prod-web")]);
+        // Without a login a deny can leave one choice where there were two, so it is named.
+        let named = Query { login: Some(query.login.clone().unwrap_or(login("root"))), ..query };
+        let before = allows(&facts, &named);
+        facts.roles.get_mut(&"random".parse().unwrap()).unwrap().deny.push(more);
+        let after = allows(&facts, &named);
+        prop_assert!(after.is_none() || after == before);
+    }
+
+    #[test]
+    fn a_lock_never_opens_anything(role in roles(), which in 0..4usize, query in queries()) {
+        let mut facts = with_role(role);
+        facts.grants.insert("rita".parse().unwrap(), vec![grant("rita", "prod-web")]);
+        let named = Query { login: Some(query.login.clone().unwrap_or(login("root"))), ..query };
+        let before = allows(&facts, &named);
+        facts.locks.push(lock(match which {
+            0 => LockSubject::User("rita".parse().unwrap()),
+            1 => LockSubject::Target(named.target.clone()),
+            2 => LockSubject::Environment("production".parse().unwrap()),
+            _ => LockSubject::Role("random".parse().unwrap()),
+        }));
+        let after = allows(&facts, &named);
+        prop_assert!(after.is_none() || (after == before && which == 2));
+    }
+
+    #[test]
+    fn nothing_on_request_opens_without_a_covering_grant(role in roles(), query in queries()) {
+        let mut facts = with_role(role);
+        let mut ended = grant("rita", "prod-web");
+        ended.ends = NOW;
+        facts.grants.insert("rita".parse().unwrap(), vec![ended, grant("rita", "prod-db")]);
+        let target = &facts.targets[&query.target];
+        let on_request = facts.environments[&target.environment].access == Access::OnRequest;
+        prop_assert!(!on_request || allows(&facts, &query).is_none());
+    }
+
+    #[test]
+    fn production_with_standing_access_opens_for_nobody(role in roles(), query in queries()) {
+        let mut facts = with_role(role);
+        for environment in facts.environments.values_mut() {
+            environment.access = Access::Standing;
+            environment.tier = Tier::Production;
+        }
+        prop_assert!(allows(&facts, &query).is_none());
+    }
+
+    #[test]
+    fn patterns_match_as_the_reference_does(pattern in "[a-c*/\\\\\" ]{1,8}", text in "[a-c/*\" ]{0,8}") {
+        let trimmed = pattern.trim_matches(' ');
+        prop_assume!(!trimmed.is_empty());
+        let rule = Rule { commands: vec![pattern.clone()], ..rule(["development"], &[ActionKind::Exec]) };
+        let facts = with_role(role("random", "random", vec![rule], vec![]));
+        let found = allows(&facts, &query("rita", "dev-web", Some("root"), exec(&text)));
+        let (pattern, text): (Vec<char>, Vec<char>) =
+            (trimmed.chars().collect(), text.trim_matches(' ').chars().collect());
+        prop_assert_eq!(found.is_some(), matches(&pattern, &text));
+    }
+}
