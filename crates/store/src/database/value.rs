@@ -172,9 +172,11 @@ impl Row {
     pub(crate) fn from_sqlite(row: &SqliteRow) -> Result<Self, StoreError> {
         let cell = |index: usize| {
             let raw = row.try_get_raw(index)?;
+            if raw.is_null() {
+                return Ok(Cell::Null);
+            }
             let name = raw.type_info().name().to_owned();
             Ok(match name.as_str() {
-                "NULL" => Cell::Null,
                 "TEXT" => Cell::Text(row.try_get_unchecked(index)?),
                 "BLOB" => Cell::Bytes(row.try_get_unchecked(index)?),
                 _ => Cell::Int(row.try_get_unchecked(index)?),

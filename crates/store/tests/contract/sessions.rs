@@ -1,0 +1,141 @@
+use portcullis_domain::factor::{Factor, FactorKind};
+use portcullis_domain::{SessionId, Timestamp};
+use portcullis_store::{Certificate, Page, SessionFilter, StoreError, Token};
+
+use super::home::Home;
+use super::samples::*;
+
+pub(crate) async fn a_session_opens_and_ends_once(home: Home) {
+    let store = home.open().await;
+    let session = session("alice", "n1", NOW);
+    store.open_session(&session).await.unwrap();
+    assert_eq!(store.session(session.id).await.unwrap(), session);
+    let twice = store.open_session(&session).await;
+    assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
+    assert!(store.close_session(session.id, ended("logout", later(1))).await.unwrap());
+    assert!(!store.close_session(session.id, ended("killed", later(2))).await.unwrap());
+    let found = store.session(session.id).await.unwrap();
+    assert_eq!(found.end, Some(ended("logout", later(1))));
+    let unknown = store.close_session(SessionId::generate(NOW), ended("logout", NOW)).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+}
+
+pub(crate) async fn sessions_are_listed_by_state_and_page_by_page(home: Home) {
+    let store = home.open().await;
+    let mut all = Vec::new();
+    for n in 0..5 {
+        let session = session(if n % 2 == 0 { "alice" } else { "bob" }, "n1", later(n));
+        store.open_session(&session).await.unwrap();
+        all.insert(0, session);
+    }
+    assert!(store.close_session(all[0].id, ended("logout", later(9))).await.unwrap());
+    let list = |filter: SessionFilter| {
+        let store = store.clone();
+        async move {
+            let found = store.sessions(&filter).await.unwrap();
+            found.into_iter().map(|session| session.id).collect::<Vec<_>>()
+        }
+    };
+    let ids: Vec<_> = all.iter().map(|session| session.id).collect();
+    assert_eq!(list(SessionFilter::default()).await, ids);
+    let live = SessionFilter { live: Some(true), ..Default::default() };
+    assert_eq!(list(live.clone()).await, ids[1..]);
+    let past = SessionFilter { live: Some(false), ..Default::default() };
+    assert_eq!(list(past).await, ids[..1]);
+    let bobs = SessionFilter { user: Some(user_name("bob")), ..live };
+    assert_eq!(list(bobs).await, [ids[1], ids[3]]);
+    let page = Page { before: Some(ids[1]), limit: 2 };
+    assert_eq!(list(SessionFilter { page, ..Default::default() }).await, ids[2..4]);
+    let elsewhere = Some(target_name("other"));
+    let elsewhere = SessionFilter { target: elsewhere, ..Default::default() };
+    assert!(list(elsewhere).await.is_empty());
+}
+
+pub(crate) async fn sessions_of_a_killed_node_are_closed_and_no_others(home: Home) {
+    let store = home.open().await;
+    let (mine, done, other) =
+        (session("a", "n1", NOW), session("a", "n1", NOW), session("a", "n2", NOW));
+    for session in [&mine, &done, &other] {
+        store.open_session(session).await.unwrap();
+    }
+    assert!(store.close_session(done.id, ended("logout", later(1))).await.unwrap());
+    assert_eq!(store.close_orphans("n1", later(2)).await.unwrap(), vec![mine.id]);
+    assert!(store.close_orphans("n1", later(3)).await.unwrap().is_empty());
+    assert_eq!(store.session(mine.id).await.unwrap().end.unwrap().at, later(2));
+    assert_eq!(store.session(done.id).await.unwrap().end.unwrap().reason, "logout");
+    assert!(store.session(other.id).await.unwrap().end.is_none());
+}
+
+fn token(user: &str, expires_at: Timestamp) -> Token {
+    let factors = vec![
+        Factor { kind: FactorKind::Password, at: NOW },
+        Factor { kind: FactorKind::Totp, at: NOW },
+    ];
+    Token { user: user_name(user), factors, issued_at: NOW, expires_at }
+}
+
+fn certificate(serial: u64, user: &str) -> Certificate {
+    Certificate {
+        serial,
+        user: user_name(user),
+        factors: token(user, NOW).factors,
+        key_fingerprint: "SHA256:x".to_owned(),
+        issued_at: NOW,
+        expires_at: later(60),
+    }
+}
+
+pub(crate) async fn a_token_is_found_until_it_is_revoked_or_over(home: Home) {
+    let store = home.open().await;
+    let token = token("alice", later(60));
+    store.put_token(&[1; 32], &token).await.unwrap();
+    store.put_token(&[2; 32], &token).await.unwrap();
+    assert_eq!(store.token(&[1; 32], later(59)).await.unwrap(), Some(token.clone()));
+    assert_eq!(store.token(&[1; 32], later(60)).await.unwrap(), None);
+    assert_eq!(store.token(&[3; 32], NOW).await.unwrap(), None);
+    assert!(store.revoke_token(&[1; 32], later(1)).await.unwrap());
+    assert!(!store.revoke_token(&[1; 32], later(2)).await.unwrap());
+    assert_eq!(store.token(&[1; 32], later(2)).await.unwrap(), None);
+    assert_eq!(store.token(&[2; 32], later(2)).await.unwrap(), Some(token));
+    assert_eq!(store.purge_sign_ins(later(60)).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_certificate_serial_is_taken_once_and_revoked_for_good(home: Home) {
+    let store = home.open().await;
+    let issued = certificate(u64::MAX, "alice");
+    store.record_certificate(&issued).await.unwrap();
+    let taken = store.record_certificate(&certificate(u64::MAX, "bob")).await;
+    assert!(matches!(taken, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.certificate(u64::MAX, NOW).await.unwrap(), Some(issued));
+    assert_eq!(store.certificate(u64::MAX, later(60)).await.unwrap(), None);
+    assert!(store.revoke_certificate(u64::MAX, NOW).await.unwrap());
+    assert!(!store.revoke_certificate(u64::MAX, NOW).await.unwrap());
+    assert_eq!(store.certificate(u64::MAX, NOW).await.unwrap(), None);
+    assert_eq!(store.revoked_serials(NOW).await.unwrap(), vec![u64::MAX]);
+    assert!(store.revoked_serials(later(60)).await.unwrap().is_empty());
+}
+
+pub(crate) async fn all_sign_ins_of_a_user_are_revoked_together(home: Home) {
+    let store = home.open().await;
+    store.put_token(&[1; 32], &token("alice", later(60))).await.unwrap();
+    store.put_token(&[2; 32], &token("bob", later(60))).await.unwrap();
+    store.record_certificate(&certificate(7, "alice")).await.unwrap();
+    assert_eq!(store.revoke_sign_ins_of(&user_name("alice"), NOW).await.unwrap(), 2);
+    assert_eq!(store.token(&[1; 32], NOW).await.unwrap(), None);
+    assert_eq!(store.certificate(7, NOW).await.unwrap(), None);
+    assert!(store.token(&[2; 32], NOW).await.unwrap().is_some());
+}
+
+pub(crate) async fn heartbeats_are_kept_per_node(home: Home) {
+    let store = home.open().await;
+    for (node, at) in [("n2", NOW), ("n1", NOW), ("n1", later(1))] {
+        store.heartbeat(node, at).await.unwrap();
+    }
+    let nodes = store.nodes().await.unwrap();
+    let seen: Vec<_> = nodes.iter().map(|n| (n.name.as_str(), n.started_at, n.seen_at)).collect();
+    assert_eq!(seen, vec![("n1", NOW, later(1)), ("n2", NOW, NOW)]);
+    store.forget_node("n1").await.unwrap();
+    assert_eq!(store.nodes().await.unwrap().len(), 1);
+    assert!(store.heartbeat("", NOW).await.is_err());
+    assert!(store.heartbeat(&"x".repeat(256), NOW).await.is_err());
+}
