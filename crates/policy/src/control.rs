@@ -75,7 +75,7 @@ pub fn allowed(
     action: ControlAction,
     now: Timestamp,
 ) -> ControlDecision {
-    if !facts.users.get(user).is_some_and(|found| !found.disabled) {
+    if facts.users.get(user).is_none_or(|found| found.disabled) {
         return ControlDecision::Deny(ControlDenial::UserUnknownOrDisabled);
     }
     if let Some(lock) = lock_on(facts, &LockSubject::User(user.clone()), now) {

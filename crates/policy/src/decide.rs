@@ -80,12 +80,16 @@ fn subject<'a>(
     let user = facts.users.get(&query.who.user).filter(|user| !user.disabled);
     let user = user.ok_or(Denial::UserUnknownOrDisabled)?;
     let target = facts.targets.get(&query.target).ok_or(Denial::TargetUnknown)?;
-    let locks = [
-        LockSubject::User(user.name.clone()),
-        LockSubject::Target(target.name.clone()),
-        LockSubject::Environment(target.environment.clone()),
-    ];
-    if let Some(lock) = facts.locks.iter().find(|l| locks.contains(&l.subject) && l.holds(now)) {
+    let stops = |lock: &&Lock| {
+        let concerned = match &lock.subject {
+            LockSubject::User(name) => *name == user.name,
+            LockSubject::Target(name) => *name == target.name,
+            LockSubject::Environment(name) => *name == target.environment,
+            LockSubject::Role(_) => false,
+        };
+        concerned && lock.holds(now)
+    };
+    if let Some(lock) = facts.locks.iter().find(stops) {
         return Err(locked(lock));
     }
     if text_bytes(&query.action) > MAX_ACTION_TEXT_BYTES {
@@ -154,17 +158,9 @@ impl<'a> Case<'a> {
         now: Timestamp,
     ) -> Result<Self, Denial> {
         let mut case = Self::bare(compiled, facts, subject, who, action, now);
-        let held = compiled.roles_held(subject.user);
-        let locks = facts.locks.iter().filter(|lock| lock.holds(now));
-        let mut locked_roles = BTreeSet::new();
-        for lock in locks {
-            if let LockSubject::Role(role) = &lock.subject
-                && held.contains(role)
-            {
-                locked_roles.insert(role);
-                case.role_lock = case.role_lock.or(Some(lock));
-            }
-        }
+        let locks = role_locks(compiled, facts, subject, now);
+        case.role_lock = locks.first().map(|(lock, _)| *lock);
+        let locked_roles = locks.into_iter().map(|(_, role)| role).collect();
         case.views = views(compiled, subject, locked_roles, false)
             .map_err(|error| Denial::PolicyError { errors: vec![error] })?;
         Ok(case)
@@ -181,13 +177,9 @@ impl<'a> Case<'a> {
     ) -> Result<Self, String> {
         let mut case = Self::bare(compiled, facts, subject, who, &Action::Shell, now);
         case.kind = kind;
-        let held = compiled.roles_held(subject.user);
-        let locks = facts.locks.iter().filter(|lock| lock.holds(now));
-        let locked_roles = locks.filter_map(|lock| match &lock.subject {
-            LockSubject::Role(role) if held.contains(role) => Some(role),
-            _ => None,
-        });
-        case.views = views(compiled, subject, locked_roles.collect(), true)?;
+        let locks = role_locks(compiled, facts, subject, now);
+        let locked_roles = locks.into_iter().map(|(_, role)| role).collect();
+        case.views = views(compiled, subject, locked_roles, true)?;
         Ok(case)
     }
 
@@ -390,6 +382,26 @@ impl<'a> Case<'a> {
             Outcome::Deny(denial) => denial.into(),
         }
     }
+}
+
+/// Locks in force on roles the person holds. Roles are looked up only where there is such a lock:
+/// a person may hold very many.
+fn role_locks<'a>(
+    compiled: &Compiled,
+    facts: &'a Facts,
+    subject: Subject<'_>,
+    now: Timestamp,
+) -> Vec<(&'a Lock, &'a RoleName)> {
+    let on_roles = facts.locks.iter().filter_map(|lock| match &lock.subject {
+        LockSubject::Role(role) if lock.holds(now) => Some((lock, role)),
+        _ => None,
+    });
+    let on_roles: Vec<_> = on_roles.collect();
+    if on_roles.is_empty() {
+        return on_roles;
+    }
+    let held = compiled.roles_held(subject.user);
+    on_roles.into_iter().filter(|(_, role)| held.contains(role)).collect()
 }
 
 /// The slices that must all allow. Where roles are locked, once without their permits, so that

@@ -1,6 +1,7 @@
 //! The demo organisation: development, staging and production; a developer, a lead and a security
 //! officer; the roles they hold. What `policies/matrix.txt` is about.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "names written here are names")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
