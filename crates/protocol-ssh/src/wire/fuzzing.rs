@@ -60,6 +60,7 @@ pub fn scp(input: &[u8]) {
             Side::Client => observer.from_client(piece, &mut events),
             Side::Target => observer.from_target(piece, &mut events),
         };
+        assert!(observer.take_actions().len() <= 2);
         assert!(observer.retained_bytes() < MAX_RETAINED_BYTES);
         if result.is_err() {
             break;

@@ -3,14 +3,15 @@
 //!
 //! In: the bytes of both directions of an `exec` channel whose command [`parse_scp_command`] took for
 //! scp, which was authorised as an upload to (or a download of) its path. Out: [`FileEvent`]s. The
-//! caller forwards bytes only after they were observed without an error, and audits the events of a
-//! call before it forwards that call's bytes.
+//! caller forwards the bytes of a call only after they were observed without an error, every action of
+//! [`ScpObserver::take_actions`] was allowed, and the events were audited.
 //!
 //! The two sides take turns: the source sends a record and waits for the sink. That is enforced,
 //! because bytes sent ahead of an acknowledgement are content to a sink that accepts the file and
 //! records to one that does not: nobody in between could tell.
 
 use aws_lc_rs::digest::Context;
+use portcullis_domain::Action;
 
 use super::Side;
 pub use super::file_event::{FileEvent, FileOperation};
@@ -40,6 +41,7 @@ pub struct ScpObserver {
     /// A message of the sink that is not complete yet, with the byte before it.
     sink_line: Vec<u8>,
     directories: Vec<Place>,
+    actions: Vec<Action>,
     /// Whether the target sent what was asked for.
     offered: bool,
     /// Messages of the source so far.
@@ -106,6 +108,7 @@ impl ScpObserver {
             source_line: Vec::new(),
             sink_line: Vec::new(),
             directories: Vec::new(),
+            actions: Vec::new(),
             offered: false,
             messages: 0,
             failed: None,
@@ -136,6 +139,15 @@ impl ScpObserver {
         events: &mut Vec<FileEvent>,
     ) -> Result<(), ScpError> {
         self.observe(Side::Target, data, events)
+    }
+
+    /// What the bytes of the last call need beside the command's own path: the paths of the files
+    /// and directories they announce. One that is refused ends the channel, with those bytes not
+    /// forwarded: the side they are for has then not seen the announcement, and nothing was written or
+    /// shown.
+    #[must_use]
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
     }
 
     /// The connection is over. An event for a file that was still on its way.
@@ -400,7 +412,21 @@ impl ScpObserver {
             let (depth, path_bytes) = (MAX_DEPTH, MAX_PATH_BYTES);
             return Err(ScpError::TooDeep { side, depth, path_bytes });
         }
+        self.announce(&place);
         Ok(place)
+    }
+
+    /// Notes the actions of an announced path. Bounded: one announcement, then the source waits.
+    fn announce(&mut self, place: &Place) {
+        for path in std::iter::once(&place.path).chain(&place.inside) {
+            if path != self.invocation.path.as_bytes() {
+                let path = printable(path);
+                self.actions.push(match self.invocation.direction {
+                    Direction::Upload => Action::Upload { path },
+                    Direction::Download => Action::Download { path },
+                });
+            }
+        }
     }
 
     fn root(&self) -> Place {

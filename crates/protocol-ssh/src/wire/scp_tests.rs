@@ -1,5 +1,6 @@
 //! scp conversations written out record by record.
 
+use portcullis_domain::Action;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use super::scp::{
     Direction, FileEvent, FileOperation, RecordError, ScpError, ScpInvocation, ScpObserver,
     parse_scp_command,
 };
-use super::sftp_transcript::sha256;
+use super::sftp_transcript::{download, sha256, upload};
 
 const SOURCE: bool = true;
 const SINK: bool = false;
@@ -141,6 +142,44 @@ fn a_tree_is_downloaded_with_the_paths_it_has_on_the_target() {
         file(FileOperation::Download, r"/srv/site/sub/c\x1b[2J", b"z"),
     ];
     assert_eq!(events, expected);
+}
+
+#[test]
+fn every_announced_path_has_to_be_allowed_before_its_announcement_goes_on() {
+    let check = |command: &str, record: &[u8], expected: &[Action]| {
+        let invocation = invocation(command);
+        let upload = invocation.direction == Direction::Upload;
+        let mut observer = ScpObserver::new(invocation);
+        let mut events = Vec::new();
+        let mut say = |source, bytes: &[u8]| {
+            let result = match source == upload {
+                true => observer.from_client(bytes, &mut events),
+                false => observer.from_target(bytes, &mut events),
+            };
+            assert_eq!(result, Ok(()));
+            observer.take_actions()
+        };
+        assert_eq!(say(SINK, b"\0"), []);
+        for line in record.split_inclusive(|byte| *byte == b'\n') {
+            let (begun, end) = line.split_at(line.len() - 1);
+            assert_eq!(say(SOURCE, begun), []);
+            let actions = say(SOURCE, end);
+            if line == record.split_inclusive(|byte| *byte == b'\n').next_back().unwrap() {
+                assert_eq!(actions, expected);
+            }
+            assert_eq!(say(SINK, b"\0"), []);
+        }
+    };
+    check("scp -t /etc/", b"C0644 1 shadow\n", &[upload("/etc/shadow")]);
+    check("scp -t /etc", b"C0644 1 shadow\n", &[upload("/etc/shadow")]);
+    check("scp -f /etc/motd", b"C0644 1 motd\n", &[]);
+    check("scp -r -f /etc", b"D0755 0 etc\n", &[]);
+    check("scp -r -f /etc", b"D0755 0 etc\nC0600 9 shadow\n", &[download("/etc/shadow")]);
+    check(
+        "scp -r -t /srv/x",
+        b"D0755 0 d\nC0600 9 a\n",
+        &[upload("/srv/x/a"), upload("/srv/x/d/a")],
+    );
 }
 
 #[test]
