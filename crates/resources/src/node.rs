@@ -62,6 +62,7 @@ pub(crate) struct Malformed {
 
 /// Reads one document.
 pub(crate) fn parse(chunk: Chunk<'_>) -> Result<Node, Malformed> {
+    refuse_directive(chunk)?;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: MAX_NODES * 3,
@@ -85,6 +86,24 @@ pub(crate) fn parse(chunk: Chunk<'_>) -> Result<Node, Malformed> {
     match serde_saphyr::from_str_with_options::<Raw>(chunk.text, options) {
         Ok(raw) => Ok(raw.placed(chunk)),
         Err(error) => Err(malformed(&error, chunk)),
+    }
+}
+
+/// A directive could change the meaning of tags or the version of YAML. The line is `%` at its
+/// beginning, before anything else of the document (YAML 1.2.2 section 6.8).
+fn refuse_directive(chunk: Chunk<'_>) -> Result<(), Malformed> {
+    let is_content = |(_, line): &(usize, &str)| !line.trim().is_empty() && !line.starts_with('#');
+    match chunk.text.lines().enumerate().find(is_content) {
+        Some((index, line)) if line.starts_with('%') => {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let line = chunk.lines_before.saturating_add(index).saturating_add(1);
+            Err(Malformed {
+                at: Position { line, column: 1, width: 1 },
+                message: "directives are not used in resources".into(),
+                suggestion: Some("remove the line; resources are YAML 1.2".into()),
+            })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -342,6 +361,12 @@ mod tests {
         assert!(tree(&block).unwrap_err().message.contains("nested"));
         assert!(tree("a: !include /etc/passwd\n").is_err());
         assert!(tree("a: !env HOME\n").is_err());
+    }
+
+    #[test]
+    fn a_directive_is_refused() {
+        let error = tree("# c\n%YAML 1.1\n").unwrap_err();
+        assert_eq!((error.at.line, error.message.contains("directives")), (12, true));
     }
 
     #[test]

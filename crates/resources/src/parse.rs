@@ -36,7 +36,7 @@ pub fn parse<N: AsRef<str>, T: AsRef<str>>(
             "there are {} files with {total} bytes; at most {MAX_FILES} files and {MAX_TOTAL_BYTES} bytes are allowed",
             files.len()
         );
-        found.problems.push(Problem::of_file("", message, Some("apply them in parts".into())));
+        found.problems.push(|| Problem::of_file("", message, Some("apply them in parts".into())));
         return Err(found.problems.into_vec());
     }
     for (name, text) in files {
@@ -61,7 +61,7 @@ impl Found {
             let message =
                 format!("this file has {} bytes; at most {MAX_FILE_BYTES} are allowed", text.len());
             let help = "split it into several files".into();
-            self.problems.push(Problem::of_file(name, message, Some(help)));
+            self.problems.push(|| Problem::of_file(name, message, Some(help)));
             return;
         }
         let source = Arc::new(Source::new(name, text));
@@ -70,7 +70,7 @@ impl Found {
             if self.documents > MAX_DOCUMENTS {
                 let message = format!("there are more than {MAX_DOCUMENTS} documents");
                 let help = "apply them in parts".into();
-                self.problems.push(Problem::of_file(name, message, Some(help)));
+                self.problems.push(|| Problem::of_file(name, message, Some(help)));
                 return;
             }
             self.document(&source, chunk);
@@ -81,7 +81,7 @@ impl Found {
         let root = match node::parse(chunk) {
             Ok(root) => root,
             Err(node::Malformed { at, message, suggestion }) => {
-                self.problems.push(Problem::at(source, at, message, suggestion));
+                self.problems.push(|| Problem::at(source, at, message, suggestion));
                 return;
             }
         };
@@ -100,7 +100,7 @@ impl Found {
         if let Some(first) = self.declared.get(&key) {
             let message = format!("{key} is declared twice; the first one is at {first}");
             let help = "remove one of the two, or give it another name".into();
-            self.problems.push(Problem::at(source, at, message, Some(help)));
+            self.problems.push(|| Problem::at(source, at, message, Some(help)));
             return;
         }
         self.declared.insert(key, located.place());

@@ -107,9 +107,11 @@ impl Problems {
         self.list.len() < MAX_PROBLEMS
     }
 
-    pub(crate) fn push(&mut self, problem: Problem) {
+    /// Keeps a problem, which is worded only if there is room for it: a hostile file has as many
+    /// problems as values, and each snippet costs the length of its line.
+    pub(crate) fn push(&mut self, problem: impl FnOnce() -> Problem) {
         if self.room() {
-            self.list.push(problem);
+            self.list.push(problem());
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
@@ -204,7 +206,7 @@ mod tests {
     fn problems_beyond_the_bound_are_counted_not_kept() {
         let mut problems = Problems::default();
         for _ in 0..MAX_PROBLEMS + 5 {
-            problems.push(Problem::of_file("f", "wrong".into(), None));
+            problems.push(|| Problem::of_file("f", "wrong".into(), None));
         }
         assert_eq!(problems.count(), MAX_PROBLEMS + 5);
         let all = problems.into_vec();

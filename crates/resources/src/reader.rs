@@ -55,7 +55,7 @@ impl<'s> Reader<'s> {
         message: impl Into<String>,
         suggestion: Option<String>,
     ) -> Noted {
-        self.problems.push(Problem::at(self.source, at, message.into(), suggestion));
+        self.problems.push(|| Problem::at(self.source, at, message.into(), suggestion));
         Noted
     }
 
@@ -67,9 +67,10 @@ impl<'s> Reader<'s> {
         message: impl Into<String>,
         suggestion: Option<String>,
     ) -> Noted {
-        let mut problem = Problem::at(self.source, at, message.into(), suggestion);
-        problem.snippet.clear();
-        self.problems.push(problem);
+        self.problems.push(|| Problem {
+            snippet: String::new(),
+            ..Problem::at(self.source, at, message.into(), suggestion)
+        });
         Noted
     }
 

@@ -111,7 +111,7 @@ fn check_exists(
     } else {
         None
     };
-    problems.push(one.problem(link, format!("there is no {kind} `{name}`"), suggestion));
+    problems.push(|| one.problem(link, format!("there is no {kind} `{name}`"), suggestion));
 }
 
 /// Who may share a claim with whom: secrets are shared within an environment, the rest never.
@@ -151,7 +151,7 @@ fn check_claim<'r>(
         ),
         Link::To(..) => return,
     };
-    problems.push(one.problem(&link, message, Some(suggestion.into())));
+    problems.push(|| one.problem(&link, message, Some(suggestion.into())));
 }
 
 /// Everything a resource says that concerns others.

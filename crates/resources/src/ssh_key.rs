@@ -265,7 +265,8 @@ mod tests {
     fn what_is_not_a_plain_public_key_is_refused_by_name() {
         use PublicKeyError as E;
         let good = line("ssh-ed25519", &[&[7; 32]]);
-        let wrong: Vec<(String, fn(&E) -> bool)> = vec![
+        type Is = fn(&PublicKeyError) -> bool;
+        let wrong: Vec<(String, Is)> = vec![
             (String::new(), |e| matches!(e, E::Empty)),
             (format!("command=\"x\" {good}"), |e| matches!(e, E::Options)),
             (format!("restrict,{good}"), |e| matches!(e, E::Type(_))),

@@ -1,4 +1,10 @@
 //! What is said about resources that are wrong, and where.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is surprised"
+)]
 
 use portcullis_domain::{Access, Recording, Resource, SshCredential};
 use portcullis_resources::{MAX_FILE_BYTES, MAX_PROBLEMS, Problem, parse};

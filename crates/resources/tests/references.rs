@@ -1,4 +1,10 @@
 //! What resources say about each other, and what changes between two sets of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is surprised"
+)]
 
 use std::collections::BTreeMap;
 
@@ -52,12 +58,12 @@ fn every_name_that_does_not_exist_is_reported_where_it_is_written() {
         said,
         [
             "5:16 there is no Environment `prod`",
-            "15:23 there is no Group `lead`",
-            "21:43 there is no Environment `productoin`",
-            "21:65 there is no Target `web`",
-            "25:14 there is no Role `devs`",
-            "25:28 there is no User `alice`",
-            "25:52 there is no Group `nobody-knows`",
+            "16:23 there is no Group `lead`",
+            "22:41 there is no Environment `productoin`",
+            "22:64 there is no Target `web`",
+            "26:14 there is no Role `devs`",
+            "26:28 there is no User `alice`",
+            "26:52 there is no Group `nobody-knows`",
         ]
     );
     assert_eq!(found[1].1.as_deref(), Some("did you mean `leads`?"));
@@ -86,7 +92,7 @@ fn one_ssh_key_does_not_sign_in_two_users_whatever_its_comment() {
         + &user("bob", &format!("ssh_keys: ['{key}   bob@laptop']"));
     let found = check(&text);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].line, found[0].column), (9, 14));
+    assert_eq!((found[0].line, found[0].column), (10, 14));
     assert_eq!(found[0].message, "this SSH key already signs in User/alice (f.yaml:3)");
     let in_force = facts(&user("alice", &format!("ssh_keys: ['{key}']")));
     let bob = read(&user("bob", &format!("ssh_keys: ['{key}']")));

@@ -1,4 +1,10 @@
 //! Every resource reads back from its canonical YAML, and no input makes the parser panic or hang.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is surprised"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -57,6 +63,14 @@ proptest! {
         }
         answered(&bytes);
     }
+}
+
+#[test]
+fn a_key_stays_on_one_line() {
+    let line = format!("{} alice of the web team at her second laptop", keys::ed25519(3));
+    let user = format!("kind: User\nmetadata: {{name: u}}\nspec: {{ssh_keys: ['{line}']}}\n");
+    let found = parse(&[("f", user)]).unwrap();
+    assert!(to_yaml(&found[0].value).contains(&format!("\n  - {line}\n")));
 }
 
 #[test]

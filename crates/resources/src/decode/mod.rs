@@ -33,8 +33,6 @@ const MAX_LABEL_BYTES: usize = 128;
 pub(crate) const DOCUMENT: &[&str] = &["kind", "metadata", "spec"];
 pub(crate) const METADATA: &[&str] = &["name"];
 pub(crate) const TARGET_METADATA: &[&str] = &["name", "labels"];
-#[cfg(test)]
-pub(crate) use self::tests_of_fields::SPECS;
 
 /// Reads one document. Problems are noted in the reader; the position is that of the name.
 pub(crate) fn document(reader: &mut Reader<'_>, root: &Node) -> Read<(Resource, Position)> {
@@ -166,18 +164,26 @@ fn secret(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
     Ok(text.clone())
 }
 
+/// Every spec's fields by kind, for the test that compares them with the schema.
 #[cfg(test)]
-mod tests_of_fields {
-    use super::*;
+pub(crate) const SPECS: &[(Kind, &[&str])] = &[
+    (Kind::Environment, environment::SPEC),
+    (Kind::Group, people::GROUP_SPEC),
+    (Kind::User, people::USER_SPEC),
+    (Kind::Target, target::SPEC),
+    (Kind::Role, role::SPEC),
+    (Kind::RoleAssignment, people::ASSIGNMENT_SPEC),
+    (Kind::Policy, role::POLICY_SPEC),
+];
 
-    /// Every spec's fields by kind.
-    pub(crate) const SPECS: &[(Kind, &[&str])] = &[
-        (Kind::Environment, environment::SPEC),
-        (Kind::Group, people::GROUP_SPEC),
-        (Kind::User, people::USER_SPEC),
-        (Kind::Target, target::SPEC),
-        (Kind::Role, role::SPEC),
-        (Kind::RoleAssignment, people::ASSIGNMENT_SPEC),
-        (Kind::Policy, role::POLICY_SPEC),
-    ];
-}
+/// The fields of what stands inside specs, by its name in the schema.
+#[cfg(test)]
+pub(crate) const PARTS: &[(&str, &[&str])] = &[
+    ("Metadata", METADATA),
+    ("TargetMetadata", TARGET_METADATA),
+    ("ApprovalSpec", environment::APPROVAL),
+    ("SecondFactorRule", environment::SECOND_FACTOR),
+    ("SshSpec", target::SSH),
+    ("SecretName", target::SECRET),
+    ("RuleSpec", role::RULE),
+];

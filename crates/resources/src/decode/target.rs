@@ -48,6 +48,8 @@ pub(crate) const SSH: &[&str] = &[
     "accept_env",
 ];
 
+pub(crate) const SECRET: &[&str] = &["secret"];
+
 pub(super) fn target(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Target> {
     let name = parts.name(reader);
     let labels = match &parts.metadata {
@@ -187,7 +189,7 @@ fn credential(reader: &mut Reader<'_>, node: &Node) -> Read<SshCredential> {
     };
     let fields = reader.fields(node, "`credential`", &["key", "password"])?;
     let named = |reader: &mut Reader<'_>, node: &Node| {
-        let fields = reader.fields(node, "the credential", &["secret"])?;
+        let fields = reader.fields(node, "the credential", SECRET)?;
         fields.required(reader, "secret", "`secret:` with the name of a stored secret", secret)
     };
     let key = fields.optional(reader, "key", named)?;

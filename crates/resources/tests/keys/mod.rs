@@ -3,7 +3,7 @@
 use base64::Engine as _;
 
 /// An `ssh-ed25519` line without a comment.
-pub fn ed25519(byte: u8) -> String {
+pub(crate) fn ed25519(byte: u8) -> String {
     let kind = b"ssh-ed25519";
     let mut blob = Vec::new();
     for part in [kind.as_slice(), &[byte; 32]] {
