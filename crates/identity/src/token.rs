@@ -90,6 +90,13 @@ impl PartialEq for TokenHash {
     }
 }
 
+impl TokenHash {
+    /// The 32 bytes, for the store's key.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

@@ -341,7 +341,6 @@ fn configuration(files: &Files, builder: &SshServerBuilder, port: u16) -> String
     }
     line("TrustedUserCAKeys", &path(files.user_authorities()));
     line("AuthorizedKeysFile", &path(files.authorized_keys()));
-    line("AuthorizedPrincipalsCommand", "none");
     if builder.principals.is_empty() {
         line("AuthorizedPrincipalsFile", "none");
     } else {

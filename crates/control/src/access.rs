@@ -1,0 +1,483 @@
+//! Access requests and grants: ask, approve, deny, withdraw, revoke.
+
+use std::str::FromStr;
+
+use portcullis_domain::audit::{Activity, Outcome};
+use portcullis_domain::request::{Approved, REQUEST_LIFETIME};
+use portcullis_domain::{
+    Access, AccessRequest, ControlAction, Grant, GrantEnd, GrantId, RequestId, RequestState,
+    TargetName, TransitionError, format_duration, parse_duration,
+};
+use portcullis_gateway::Authenticated;
+use portcullis_policy::control::may_approve;
+use portcullis_store::{
+    CreateRequestError, GrantFilter, Page, RequestFilter, RequestStateName, Revocation, StoreError,
+    Transition, TransitionFailure,
+};
+use thiserror::Error;
+
+use crate::right::reason;
+use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView, RevokeView};
+use crate::{Control, ControlError, ErrorKind};
+
+/// Shortest piece of an id that may stand for it, in characters.
+const SHORTEST_ID_SUFFIX: usize = 6;
+
+/// Why a decision on a request did not happen, inside the store's transaction.
+#[derive(Debug, Error)]
+enum DecideError {
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+impl From<TransitionFailure<DecideError>> for ControlError {
+    fn from(failure: TransitionFailure<DecideError>) -> Self {
+        match failure {
+            TransitionFailure::Refused(DecideError::Transition(error)) => error.into(),
+            TransitionFailure::Refused(DecideError::Control(error)) => error,
+            TransitionFailure::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Control {
+    /// Asks for access to a target.
+    pub async fn request(
+        &self,
+        who: &Authenticated,
+        body: RequestBody,
+    ) -> Result<RequestView, ControlError> {
+        self.must_be_active(who)?;
+        let request = self.new_request(who, body)?;
+        let event = self
+            .event(who, Activity::RequestCreate)
+            .target(&request.target)
+            .environment(&request.environment)
+            .detail("request", request.id.to_string())
+            .detail("duration", format_duration(request.duration))
+            .detail("reason", request.reason.clone());
+        self.audit(event).await?;
+        self.gateway().store().create_request(&request).await.map_err(|error| match error {
+            CreateRequestError::Store(error) => error.into(),
+            other => ControlError::new(ErrorKind::Conflict, "too_many_pending", other.to_string()),
+        })?;
+        Ok(RequestView { request, can_decide: false, grant: None })
+    }
+
+    fn new_request(
+        &self,
+        who: &Authenticated,
+        body: RequestBody,
+    ) -> Result<AccessRequest, ControlError> {
+        let now = self.gateway().now();
+        let reason = reason(&body.reason)?;
+        let duration = parse_duration(&body.duration).map_err(ControlError::invalid)?;
+        let name = TargetName::new(&body.target).map_err(ControlError::invalid)?;
+        let snapshot = self.gateway().snapshot();
+        let facts = &snapshot.facts;
+        // A target the person could never reach and one that does not exist look the same.
+        let eligible = self.could_reach(&snapshot, who.user(), &name, body.login.as_ref());
+        let (Some(target), true) = (facts.targets.get(&name), eligible) else {
+            return Err(ControlError::new(
+                ErrorKind::NotFound,
+                "not_eligible",
+                format!(
+                    "none of your roles reaches a target `{name}`; a request cannot change that"
+                ),
+            ));
+        };
+        let Some(environment) = facts.environments.get(&target.environment) else {
+            return Err(ControlError::not_found(format!("environment `{}`", target.environment)));
+        };
+        if environment.access == Access::Standing {
+            return Err(ControlError::new(
+                ErrorKind::Conflict,
+                "not_needed",
+                format!("`{name}` needs no request; connect with your role"),
+            ));
+        }
+        let Some(rule) = environment.approval.clone() else {
+            return Err(ControlError::new(
+                ErrorKind::Conflict,
+                "no_approvers",
+                format!(
+                    "environment `{}` has no approval rule, so nobody can approve",
+                    environment.name
+                ),
+            ));
+        };
+        if duration.is_zero() || duration > environment.max_grant {
+            return Err(ControlError::invalid(format!(
+                "`{}` is not possible for `{name}`; ask for more than 0s and at most {}",
+                body.duration.escape_debug(),
+                format_duration(environment.max_grant)
+            )));
+        }
+        Ok(AccessRequest {
+            id: RequestId::generate(now),
+            user: who.user().clone(),
+            target: name,
+            environment: target.environment.clone(),
+            actions: body.actions,
+            login: body.login,
+            duration,
+            reason,
+            asked_at: now,
+            rule,
+            state: RequestState::Pending { approvals: Vec::new() },
+        })
+    }
+
+    /// Requests the caller may see: their own, those they may decide, or all with the right.
+    pub async fn requests(
+        &self,
+        who: &Authenticated,
+        query: AccessQuery,
+    ) -> Result<Vec<RequestView>, ControlError> {
+        self.must_be_active(who)?;
+        let filter = RequestFilter {
+            user: query.mine.then(|| who.user().clone()),
+            state: query.open.then_some(RequestStateName::Pending),
+            ..RequestFilter::default()
+        };
+        let now = self.gateway().now();
+        let found = self.gateway().store().requests(&filter).await?;
+        let open = |request: &AccessRequest| !query.open || now < request.expires();
+        Ok(found
+            .into_iter()
+            .filter(|request| open(request) && self.may_see(who, request))
+            .map(|request| self.view_of(who, request, None))
+            .collect())
+    }
+
+    /// One request, by id or a unique ending of it.
+    pub async fn get_request(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<RequestView, ControlError> {
+        self.must_be_active(who)?;
+        let request = self.find_request(who, id).await?;
+        let grant = match &request.state {
+            RequestState::Approved { grant, .. } => {
+                Some(self.gateway().store().grant(*grant).await?)
+            }
+            _ => None,
+        };
+        Ok(self.view_of(who, request, grant))
+    }
+
+    /// Agrees. The grant's clock starts now. One approval leads to one grant, however many come
+    /// at once.
+    pub async fn approve(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<DecidedView, ControlError> {
+        let found = self.must_decide(who, id, Activity::RequestApprove).await?;
+        let now = self.gateway().now();
+        let by = who.user().clone();
+        let decide = |request: AccessRequest| {
+            // The rule may have changed and the approver may have left since the list was read.
+            self.check_approver(who, &request)?;
+            match request.approve(by, now, GrantId::generate(now))? {
+                Approved::Waiting(request) => Ok(Transition::from(*request)),
+                Approved::Granted(request, grant) => {
+                    Ok(Transition { request: *request, grant: Some(*grant) })
+                }
+            }
+        };
+        let done = self
+            .gateway()
+            .store()
+            .transition_after(found.id, decide, |next| self.audit_decision(who, next))
+            .await;
+        self.decided(who, &found, Activity::RequestApprove, done).await
+    }
+
+    /// Refuses, with a reason for the requester.
+    pub async fn deny(
+        &self,
+        who: &Authenticated,
+        id: &str,
+        body: ReasonBody,
+    ) -> Result<DecidedView, ControlError> {
+        let found = self.must_decide(who, id, Activity::RequestDeny).await?;
+        let now = self.gateway().now();
+        let why = reason(&body.reason)?;
+        let by = who.user().clone();
+        let decide = |request: AccessRequest| {
+            self.check_approver(who, &request)?;
+            Ok(Transition::from(request.deny(by, why, now)?))
+        };
+        let done = self
+            .gateway()
+            .store()
+            .transition_after(found.id, decide, |next| self.audit_decision(who, next))
+            .await;
+        self.decided(who, &found, Activity::RequestDeny, done).await
+    }
+
+    /// The requester withdraws.
+    pub async fn cancel(&self, who: &Authenticated, id: &str) -> Result<DecidedView, ControlError> {
+        self.must_be_active(who)?;
+        let found = self.find_request(who, id).await?;
+        let now = self.gateway().now();
+        let decide =
+            |request: AccessRequest| Ok(Transition::from(request.cancel(who.user(), now)?));
+        let done = self
+            .gateway()
+            .store()
+            .transition_after(found.id, decide, |next| self.audit_decision(who, next))
+            .await;
+        self.decided(who, &found, Activity::RequestCancel, done).await
+    }
+
+    /// Grants: one's own, or all with the right to see requests.
+    pub async fn grants(
+        &self,
+        who: &Authenticated,
+        query: AccessQuery,
+    ) -> Result<Vec<Grant>, ControlError> {
+        self.must_be_active(who)?;
+        let all = !query.mine && self.holds(who, ControlAction::ReadRequests);
+        let filter = GrantFilter {
+            user: (!all).then(|| who.user().clone()),
+            active_at: query.open.then(|| self.gateway().now()),
+            ..GrantFilter::default()
+        };
+        Ok(self.gateway().store().grants(&filter).await?)
+    }
+
+    /// Ends a grant early. Anyone may give back their own; others' need the right.
+    pub async fn revoke(
+        &self,
+        who: &Authenticated,
+        id: &str,
+        body: ReasonBody,
+    ) -> Result<RevokeView, ControlError> {
+        self.must_be_active(who)?;
+        let why = reason(&body.reason)?;
+        let grant = self.find_grant(who, id).await?;
+        if grant.user != *who.user() {
+            self.must_hold(who, ControlAction::RevokeGrants, Activity::GrantRevoke).await?;
+        }
+        let event = self
+            .event(who, Activity::GrantRevoke)
+            .target(&grant.target)
+            .detail("grant", grant.id.to_string())
+            .detail("of", grant.user.as_str())
+            .detail("reason", why.clone());
+        self.audit(event).await?;
+        let end = GrantEnd { at: self.gateway().now(), by: who.user().clone(), reason: why };
+        let outcome = self.gateway().store().revoke_grant(grant.id, end).await?;
+        self.gateway().refresh().await?;
+        Ok(RevokeView { grant: grant.id, was_active: matches!(outcome, Revocation::Ended(_)) })
+    }
+
+    async fn must_decide(
+        &self,
+        who: &Authenticated,
+        id: &str,
+        activity: Activity,
+    ) -> Result<AccessRequest, ControlError> {
+        self.must_be_active(who)?;
+        let request = self.find_request(who, id).await?;
+        if let Err(error) = self.check_approver(who, &request) {
+            let event = self
+                .event(who, activity)
+                .target(&request.target)
+                .environment(&request.environment)
+                .detail("request", request.id.to_string())
+                .outcome(Outcome::Refused(error.to_string()));
+            self.audit(event).await?;
+            return Err(error);
+        }
+        Ok(request)
+    }
+
+    /// INVARIANT (nobody alone): the requester never decides; only people of the rule that is in
+    /// force now and of the rule at the time of asking do.
+    fn check_approver(
+        &self,
+        who: &Authenticated,
+        request: &AccessRequest,
+    ) -> Result<(), ControlError> {
+        if *who.user() == request.user {
+            return Err(TransitionError::OwnRequest { user: request.user.clone() }.into());
+        }
+        let snapshot = self.gateway().snapshot();
+        let now = self.gateway().now();
+        let current = snapshot
+            .facts
+            .environments
+            .get(&request.environment)
+            .and_then(|environment| environment.approval.as_ref());
+        let both = [Some(&request.rule), current];
+        let agrees = both.into_iter().all(|rule| {
+            rule.is_some_and(|rule| may_approve(&snapshot.facts, who.user(), rule, now))
+        });
+        if agrees {
+            return Ok(());
+        }
+        Err(ControlError::new(
+            ErrorKind::Forbidden,
+            "not_an_approver",
+            format!("you are not one of the approvers of environment `{}`", request.environment),
+        ))
+    }
+
+    /// Runs inside the store's transaction: the decision is in the log before it is in force.
+    async fn audit_decision(
+        &self,
+        who: &Authenticated,
+        next: Transition,
+    ) -> Result<(), DecideError> {
+        let request = &next.request;
+        let activity = match &request.state {
+            RequestState::Denied { .. } => Activity::RequestDeny,
+            RequestState::Cancelled { .. } => Activity::RequestCancel,
+            _ => Activity::RequestApprove,
+        };
+        let mut event = self
+            .event(who, activity)
+            .target(&request.target)
+            .environment(&request.environment)
+            .detail("request", request.id.to_string())
+            .detail("of", request.user.as_str());
+        if let RequestState::Denied { reason, .. } = &request.state {
+            event = event.detail("reason", reason.clone());
+        }
+        self.audit(event).await?;
+        if let Some(grant) = &next.grant {
+            let event = self
+                .event(who, Activity::GrantCreate)
+                .target(&grant.target)
+                .environment(&request.environment)
+                .detail("grant", grant.id.to_string())
+                .detail("of", grant.user.as_str())
+                .detail("ends", grant.ends.to_string());
+            self.audit(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn decided(
+        &self,
+        who: &Authenticated,
+        found: &AccessRequest,
+        activity: Activity,
+        done: Result<Transition, TransitionFailure<DecideError>>,
+    ) -> Result<DecidedView, ControlError> {
+        match done {
+            Ok(next) => {
+                self.gateway().refresh().await?;
+                Ok(DecidedView {
+                    request: next.request.id,
+                    state: next.request.state.as_str().to_owned(),
+                    grant: next.grant,
+                })
+            }
+            Err(failure) => {
+                let error = ControlError::from(failure);
+                let event = self
+                    .event(who, activity)
+                    .target(&found.target)
+                    .detail("request", found.id.to_string())
+                    .outcome(Outcome::Refused(error.to_string()));
+                self.audit(event).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn may_see(&self, who: &Authenticated, request: &AccessRequest) -> bool {
+        request.user == *who.user()
+            || self.check_approver(who, request).is_ok()
+            || self.holds(who, ControlAction::ReadRequests)
+    }
+
+    fn view_of(
+        &self,
+        who: &Authenticated,
+        request: AccessRequest,
+        grant: Option<Grant>,
+    ) -> RequestView {
+        let pending = matches!(request.state, RequestState::Pending { .. })
+            && self.gateway().now() < request.asked_at.plus(REQUEST_LIFETIME);
+        let can_decide = pending && self.check_approver(who, &request).is_ok();
+        RequestView { request, can_decide, grant }
+    }
+
+    async fn find_request(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<AccessRequest, ControlError> {
+        let missing = || ControlError::not_found(format!("request `{}`", id.escape_debug()));
+        let found = match RequestId::from_str(id) {
+            Ok(id) => match self.gateway().store().request(id).await {
+                Ok(request) => vec![request],
+                Err(StoreError::NotFound { .. }) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            },
+            Err(_) => {
+                let filter = RequestFilter {
+                    page: Page { before: None, limit: portcullis_store::MAX_PAGE },
+                    ..RequestFilter::default()
+                };
+                let all = self.gateway().store().requests(&filter).await?;
+                all.into_iter().filter(|request| ends_with(&request.id.to_string(), id)).collect()
+            }
+        };
+        let mut seen: Vec<_> =
+            found.into_iter().filter(|request| self.may_see(who, request)).collect();
+        match (seen.pop(), seen.is_empty()) {
+            (Some(request), true) => Ok(request),
+            (Some(_), false) => Err(ControlError::invalid(format!(
+                "`{}` could be several requests; give more of the id",
+                id.escape_debug()
+            ))),
+            (None, _) => Err(missing()),
+        }
+    }
+
+    async fn find_grant(&self, who: &Authenticated, id: &str) -> Result<Grant, ControlError> {
+        if let Ok(id) = GrantId::from_str(id) {
+            let grant = self.gateway().store().grant(id).await?;
+            return self.grant_if_visible(who, grant);
+        }
+        let filter = GrantFilter {
+            page: Page { before: None, limit: portcullis_store::MAX_PAGE },
+            ..GrantFilter::default()
+        };
+        let all = self.gateway().store().grants(&filter).await?;
+        let mut found: Vec<_> =
+            all.into_iter().filter(|grant| ends_with(&grant.id.to_string(), id)).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(grant), true) => self.grant_if_visible(who, grant),
+            (Some(_), false) => Err(ControlError::invalid("give more of the grant's id")),
+            (None, _) => Err(ControlError::not_found(format!("grant `{}`", id.escape_debug()))),
+        }
+    }
+
+    fn grant_if_visible(&self, who: &Authenticated, grant: Grant) -> Result<Grant, ControlError> {
+        let visible = grant.user == *who.user()
+            || self.holds(who, ControlAction::ReadRequests)
+            || self.holds(who, ControlAction::RevokeGrants);
+        if visible {
+            Ok(grant)
+        } else {
+            Err(ControlError::not_found(format!("grant `{}`", grant.id)))
+        }
+    }
+}
+
+/// Whether what someone typed stands for this id: its last characters, at least six.
+pub(crate) fn ends_with(id: &str, typed: &str) -> bool {
+    typed.len() >= SHORTEST_ID_SUFFIX
+        && typed.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && id.ends_with(&typed.to_ascii_lowercase())
+}

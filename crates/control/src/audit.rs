@@ -1,0 +1,225 @@
+//! The audit log for people: tail, search, verify.
+//!
+//! Reading the log is itself an event. A search reads the log from its end backwards in bounded
+//! batches and stops at the limit.
+
+use portcullis_domain::audit::Activity;
+use portcullis_domain::{ControlAction, Timestamp};
+use portcullis_evidence::log::{LogReader, verify_dir};
+use portcullis_gateway::Authenticated;
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::view::{AuditEntry, AuditQuery, CheckpointView, VerifyView};
+use crate::{Control, ControlError};
+
+/// Entries waiting for a slow reader of the tail; beyond it the reader waits on disk, not in memory.
+const TAIL_QUEUE: usize = 256;
+/// Entries read at once while searching.
+const SEARCH_BATCH: u64 = 4096;
+/// How long a checkpoint over what is durable may take.
+const CHECKPOINT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// Default and highest number of results.
+const DEFAULT_RESULTS: usize = 100;
+const MAX_RESULTS: usize = 10_000;
+
+impl Control {
+    /// Entries from `from` on (default: the next one), then live.
+    pub async fn audit_tail(
+        &self,
+        who: &Authenticated,
+        from: Option<u64>,
+    ) -> Result<mpsc::Receiver<AuditEntry>, ControlError> {
+        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        self.audit(self.event(who, Activity::AuditRead).detail("kind", "tail")).await?;
+        let log = self.gateway().auditor().log().clone();
+        let mut live = log.subscribe();
+        let mut reader = log.reader();
+        let mut next = from.unwrap_or(log.size());
+        let (out, queue) = mpsc::channel(TAIL_QUEUE);
+        tokio::spawn(async move {
+            loop {
+                // Catch up from disk, then follow; a reader that lags is sent back to the disk.
+                while next < log.size() {
+                    let index = next;
+                    let read = tokio::task::spawn_blocking(move || {
+                        let entry = reader.entry(index);
+                        (reader, entry)
+                    })
+                    .await;
+                    let Ok((returned, Ok(bytes))) = read else { return };
+                    reader = returned;
+                    if out.send(entry(index, &bytes)).await.is_err() {
+                        return;
+                    }
+                    next += 1;
+                }
+                let heard = tokio::select! {
+                    heard = live.recv() => heard,
+                    () = out.closed() => return,
+                };
+                match heard {
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+        Ok(queue)
+    }
+
+    /// The latest entries that meet every condition, oldest first.
+    pub async fn audit_search(
+        &self,
+        who: &Authenticated,
+        query: AuditQuery,
+    ) -> Result<Vec<AuditEntry>, ControlError> {
+        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        let asked = serde_json::to_string(&query).unwrap_or_default();
+        let event =
+            self.event(who, Activity::AuditRead).detail("kind", "search").detail("query", asked);
+        self.audit(event).await?;
+        let limit = query.limit.unwrap_or(DEFAULT_RESULTS).min(MAX_RESULTS);
+        let reader = self.gateway().auditor().log().reader();
+        let size = self.gateway().auditor().log().size();
+        let found = tokio::task::spawn_blocking(move || search(&reader, size, &query, limit)).await;
+        found.unwrap_or_else(|_| Err(ControlError::unavailable("the search was interrupted")))
+    }
+
+    /// The latest signed checkpoint and the key to check it with.
+    pub async fn audit_checkpoint(
+        &self,
+        who: &Authenticated,
+    ) -> Result<CheckpointView, ControlError> {
+        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        let log = self.gateway().auditor().log();
+        let reader = log.reader();
+        let read = tokio::task::spawn_blocking(move || reader.checkpoint_note()).await;
+        let note = match read {
+            Ok(Ok(note)) => note,
+            Ok(Err(error)) => return Err(ControlError::unavailable(error)),
+            Err(_) => return Err(ControlError::unavailable("the checkpoint could not be read")),
+        };
+        Ok(CheckpointView {
+            checkpoint: String::from_utf8_lossy(&note).into_owned(),
+            vkey: log.verifier().to_vkey(),
+        })
+    }
+
+    /// Recomputes the whole log up to its checkpoint.
+    pub async fn audit_verify(&self, who: &Authenticated) -> Result<VerifyView, ControlError> {
+        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        self.audit(self.event(who, Activity::AuditRead).detail("kind", "verify")).await?;
+        let log = self.gateway().auditor().log().clone();
+        // The checkpoint that covers what is durable now is at most a moment away.
+        let size = log.size();
+        let mut checkpoints = log.checkpoints();
+        let covered = checkpoints.wait_for(|checkpoint| checkpoint.size >= size);
+        if !matches!(tokio::time::timeout(CHECKPOINT_PATIENCE, covered).await, Ok(Ok(_))) {
+            return Err(ControlError::unavailable("the log does not publish checkpoints any more"));
+        }
+        let directory = self.settings().log_directory.clone();
+        let verifier = log.verifier().clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            verify_dir(&directory, &verifier).map_err(|error| error.to_string())
+        })
+        .await;
+        match verified {
+            Ok(Ok(verified)) => {
+                Ok(VerifyView { size: verified.size, root: verified.root.to_base64() })
+            }
+            Ok(Err(why)) => Err(ControlError::new(
+                crate::ErrorKind::Conflict,
+                "log_damaged",
+                format!("the audit log does not verify: {why}"),
+            )),
+            Err(_) => Err(ControlError::unavailable("the verification was interrupted")),
+        }
+    }
+}
+
+fn search(
+    reader: &LogReader,
+    size: u64,
+    query: &AuditQuery,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, ControlError> {
+    let mut found = Vec::new();
+    let mut end = size;
+    while end > 0 && found.len() < limit {
+        let start = end.saturating_sub(SEARCH_BATCH);
+        let mut batch = Vec::new();
+        for read in reader.entries(start..end) {
+            let (index, bytes) = read.map_err(ControlError::unavailable)?;
+            let text = query.text.as_deref();
+            if text.is_some_and(|text| !contains(&bytes, text)) {
+                continue;
+            }
+            let entry = entry(index, &bytes);
+            if matches(&entry.event, query) {
+                batch.push(entry);
+            }
+        }
+        batch.reverse();
+        found.extend(batch);
+        end = start;
+    }
+    found.truncate(limit);
+    found.reverse();
+    Ok(found)
+}
+
+fn entry(index: u64, bytes: &[u8]) -> AuditEntry {
+    AuditEntry { index, event: serde_json::from_slice(bytes).unwrap_or(Value::Null) }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(bytes).to_lowercase().contains(&text.to_lowercase())
+}
+
+fn matches(event: &Value, query: &AuditQuery) -> bool {
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+    let same = |wanted: &Option<String>, found: Option<&str>| {
+        wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+    };
+    let at = event.get("time").and_then(Value::as_i64).map(Timestamp::from_millis);
+    let session = query.session.map(|id| id.to_string());
+    same(&query.user, text("/actor/user/name"))
+        && same(&query.target, text("/dst_endpoint/name"))
+        && same(&query.environment, text("/unmapped/environment"))
+        && same(&query.activity, text("/metadata/event_code"))
+        && same(&session, text("/unmapped/session"))
+        && query.outcome.as_deref().is_none_or(|wanted| outcome(event) == wanted)
+        && query.from.is_none_or(|from| at.is_some_and(|at| at >= from))
+        && query.to.is_none_or(|to| at.is_some_and(|at| at < to))
+}
+
+fn outcome(event: &Value) -> &'static str {
+    match event.get("action_id").and_then(Value::as_i64) {
+        Some(1) => "success",
+        Some(2) => "refused",
+        _ => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_domain::UserName;
+    use portcullis_domain::audit::{Event, Outcome};
+
+    #[test]
+    fn every_condition_must_hold() {
+        let event = Event::new(Activity::Authorize, Timestamp::from_millis(1000))
+            .user(&UserName::new("alice").unwrap())
+            .outcome(Outcome::Refused("no".into()));
+        let event: Value = serde_json::from_slice(&event.to_ocsf()).unwrap();
+        let check =
+            |query: AuditQuery, expected: bool| assert_eq!(matches(&event, &query), expected);
+        check(AuditQuery::default(), true);
+        check(AuditQuery { user: Some("alice".into()), ..Default::default() }, true);
+        check(AuditQuery { user: Some("bob".into()), ..Default::default() }, false);
+        check(AuditQuery { outcome: Some("refused".into()), ..Default::default() }, true);
+        check(AuditQuery { activity: Some("node".into()), ..Default::default() }, false);
+        check(AuditQuery { to: Some(Timestamp::from_millis(1000)), ..Default::default() }, false);
+    }
+}

@@ -1,0 +1,133 @@
+//! `why` and `who-can`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use portcullis_domain::audit::Activity;
+use portcullis_domain::{
+    Action, ActionKind, Authentication, ControlAction, Factor, FactorKind, Login, Query,
+    TargetName, UserName,
+};
+use portcullis_gateway::{Authenticated, Snapshot};
+use portcullis_policy::{Reach, explain, who_can};
+
+use crate::right::user_name;
+use crate::view::{WhoCanView, WhyQuery, WhyView};
+use crate::{Control, ControlError};
+
+impl Control {
+    /// Explains a decision. Anyone may ask about themselves; about others needs the right.
+    pub async fn why(&self, who: &Authenticated, query: WhyQuery) -> Result<WhyView, ControlError> {
+        let user = user_name(&query.user)?;
+        if user != *who.user() {
+            self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        }
+        let now = self.gateway().now();
+        let factors = if query.second_factor {
+            vec![Factor { kind: FactorKind::Totp, at: now }]
+        } else {
+            Vec::new()
+        };
+        let login = query.login.as_deref().map(Login::new).transpose();
+        let asked = Query {
+            who: Authentication { user, factors, source: IpAddr::V4(Ipv4Addr::LOCALHOST) },
+            target: TargetName::new(&query.target).map_err(ControlError::invalid)?,
+            login: login.map_err(ControlError::invalid)?,
+            action: action_of(query.action, query.object.as_deref())?,
+        };
+        let snapshot = self.gateway().snapshot();
+        let explanation = explain(&snapshot.policies, &snapshot.facts, &asked, now);
+        Ok(WhyView {
+            decision: explanation.outcome.to_owned(),
+            text: explanation.to_string(),
+            explanation: serde_json::to_value(&explanation).unwrap_or_default(),
+        })
+    }
+
+    /// Everyone who can do this on a target, or could after a second factor or an approval.
+    pub async fn who_can(
+        &self,
+        who: &Authenticated,
+        action: ActionKind,
+        target: &str,
+    ) -> Result<Vec<WhoCanView>, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let target = TargetName::new(target).map_err(ControlError::invalid)?;
+        let snapshot = self.gateway().snapshot();
+        if !snapshot.facts.targets.contains_key(&target) {
+            return Err(ControlError::not_found(format!("target `{target}`")));
+        }
+        let found =
+            who_can(&snapshot.policies, &snapshot.facts, action, &target, self.gateway().now());
+        Ok(found
+            .into_iter()
+            .map(|row| WhoCanView {
+                user: row.user.to_string(),
+                how: match row.reach {
+                    Reach::Now => "now",
+                    Reach::AfterStepUp => "after a second factor",
+                    Reach::AfterApproval => "after approval",
+                }
+                .to_owned(),
+                logins: row.logins.iter().map(ToString::to_string).collect(),
+                via: row
+                    .via
+                    .iter()
+                    .map(|reason| {
+                        let paths = reason.held_by.join(", ");
+                        match paths.is_empty() {
+                            true => reason.policy.id.clone(),
+                            false => format!("{} by {paths}", reason.policy.id),
+                        }
+                    })
+                    .chain(
+                        (!row.only.is_empty()).then(|| format!("only {}", row.only.join(" or "))),
+                    )
+                    .chain(
+                        (!row.except.is_empty())
+                            .then(|| format!("except {}", row.except.join(" or "))),
+                    )
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// Whether any role could let this person do anything on the target, given an approval.
+    pub(crate) fn could_reach(
+        &self,
+        snapshot: &Snapshot,
+        user: &UserName,
+        target: &TargetName,
+        login: Option<&Login>,
+    ) -> bool {
+        let now = self.gateway().now();
+        ActionKind::ALL.into_iter().any(|kind| {
+            who_can(&snapshot.policies, &snapshot.facts, kind, target, now).into_iter().any(|row| {
+                row.user == *user && login.is_none_or(|login| row.logins.contains(login))
+            })
+        })
+    }
+}
+
+fn action_of(kind: ActionKind, object: Option<&str>) -> Result<Action, ControlError> {
+    let text = object.unwrap_or_default().to_owned();
+    let endpoint = || -> Result<(String, u16), ControlError> {
+        let wrong = || ControlError::invalid("give the destination as HOST:PORT");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        Ok((host.to_owned(), port.parse().map_err(|_| wrong())?))
+    };
+    Ok(match kind {
+        ActionKind::Shell => Action::Shell,
+        ActionKind::Exec => Action::Exec { command: text },
+        ActionKind::Upload => Action::Upload { path: text },
+        ActionKind::Download => Action::Download { path: text },
+        ActionKind::AgentForward => Action::AgentForward,
+        ActionKind::Forward => {
+            let (host, port) = endpoint()?;
+            Action::Forward { host, port }
+        }
+        ActionKind::RemoteForward => {
+            let (host, port) = endpoint()?;
+            Action::RemoteForward { host, port }
+        }
+    })
+}

@@ -1,0 +1,79 @@
+//! Use cases: what people do with Portcullis itself, one method each, and the reconcilers that
+//! keep time.
+//!
+//! A signed-in caller and plain data ([`view`]) flow in; plain data or a [`ControlError`] flows
+//! out. Every method checks the caller's right here, writes its audit event before its effect is
+//! visible, and has the gate take the change in before it answers.
+//!
+//! Architecture invariant: no HTTP, no command line. There is no caller with more rights than a
+//! signed-in person: the command line on the server signs in like everyone else.
+
+mod access;
+mod audit;
+mod bootstrap;
+mod error;
+mod explain;
+mod locks;
+mod people;
+mod reach;
+mod reconcile;
+mod recordings;
+mod resources;
+mod right;
+mod secrets;
+mod sessions;
+mod ssh_config;
+pub mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_gateway::Gateway;
+
+pub use bootstrap::{BootstrapError, BootstrapUser};
+pub use error::{ControlError, ErrorKind};
+pub use portcullis_gateway::Authenticated;
+pub use recordings::{FRAME_QUEUE, RecordingStream};
+
+/// What use cases need to know about the node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `host:port` people reach the SSH door at.
+    pub ssh_address: String,
+    /// The gate's SSH host key, OpenSSH format.
+    pub gate_host_key: String,
+    /// Where the audit log is, for a full verification.
+    pub log_directory: std::path::PathBuf,
+    /// How long certificates and tokens are good; at most 12 h.
+    pub sign_in_lifetime: Duration,
+}
+
+/// Handle to the use cases of a node; clones are the same.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    gateway: Gateway,
+    settings: Settings,
+}
+
+impl Control {
+    /// Use cases over a gate.
+    pub fn new(gateway: Gateway, settings: Settings) -> Self {
+        Self(Arc::new(Inner { gateway, settings }))
+    }
+
+    /// The gate.
+    pub fn gateway(&self) -> &Gateway {
+        &self.0.gateway
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Why the node is not ready to let people in; empty when it is.
+    pub fn readiness(&self) -> Vec<String> {
+        self.gateway().closed_because().into_iter().collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! Signing in to Portcullis itself, and people's own credentials.
+
+use std::net::IpAddr;
+
+use portcullis_domain::audit::{Activity, Outcome};
+use portcullis_domain::{ControlAction, Secret, UserName};
+use portcullis_gateway::{Authenticated, HasherError, SignInError, SignedIn};
+use portcullis_identity::keys::PublicKey;
+use portcullis_identity::random::OsRandom;
+use portcullis_identity::recovery;
+use portcullis_identity::totp::{TotpCheck, TotpSecret, check};
+
+use crate::right::{reason, user_name};
+use crate::view::{
+    ConfirmBody, FactorBody, LoginBody, LoginView, PasswordBody, RecoveryCodesView, ResetBody,
+    RoleView, TotpView, WhoamiView,
+};
+use crate::{Control, ControlError, ErrorKind};
+
+/// The name one-time codes carry in an authenticator.
+const ISSUER: &str = "Portcullis";
+
+impl From<SignInError> for ControlError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::TooMany { retry_after } => Self::new(
+                ErrorKind::TooMany { retry_after },
+                "too_many_attempts",
+                error.to_string(),
+            ),
+            SignInError::Unavailable(_) => Self::unavailable(error),
+            SignInError::Refused | SignInError::IdentityChanged => {
+                Self::unauthenticated("the sign-in was refused; check the name, password and code")
+            }
+        }
+    }
+}
+
+impl From<HasherError> for ControlError {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Hash(error) => Self::invalid(error),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl Control {
+    /// The person a bearer token stands for.
+    pub async fn caller(&self, token: &str, source: IpAddr) -> Result<Authenticated, ControlError> {
+        self.gateway().bearer(token, source).await.map_err(|error| match error {
+            SignInError::Refused => {
+                ControlError::unauthenticated("sign in first with `portcullis login`")
+            }
+            other => other.into(),
+        })
+    }
+
+    /// Signs in.
+    pub async fn login(&self, body: LoginBody, source: IpAddr) -> Result<LoginView, ControlError> {
+        let Ok(user) = UserName::new(&body.user) else {
+            return Err(SignInError::Refused.into());
+        };
+        let key = body.public_key.as_deref().map(PublicKey::from_openssh).transpose();
+        let key = key.map_err(|_| {
+            ControlError::invalid("the public key is not in OpenSSH format (`ssh-ed25519 AAAA...`)")
+        })?;
+        let signed_in = self
+            .gateway()
+            .log_in(
+                &user,
+                Secret::new(body.password),
+                body.code.map(Secret::new),
+                key,
+                source,
+                self.settings().sign_in_lifetime,
+            )
+            .await?;
+        match signed_in {
+            SignedIn::SecondFactorRequired => Err(ControlError::new(
+                ErrorKind::SecondFactorRequired,
+                "second_factor_required",
+                "a one-time code is needed as well",
+            )),
+            SignedIn::Issued(issued) => Ok(LoginView {
+                user: issued.who.user().clone(),
+                token: issued.token.expose().clone(),
+                expires: issued.expires,
+                certificate: issued.certificate,
+                gate_host_key: self.settings().gate_host_key.clone(),
+                ssh_address: self.settings().ssh_address.clone(),
+            }),
+        }
+    }
+
+    /// Ends the caller's token.
+    pub async fn logout(&self, who: &Authenticated, token: &str) -> Result<(), ControlError> {
+        Ok(self.gateway().log_out(who, token).await?)
+    }
+
+    /// Who the caller is and what they hold.
+    pub async fn whoami(&self, who: &Authenticated) -> Result<WhoamiView, ControlError> {
+        let snapshot = self.gateway().snapshot();
+        let status = self.gateway().store().credential_status(who.user()).await?;
+        let mut second_factors = Vec::new();
+        if status.totp_confirmed_at.is_some() {
+            second_factors.push("totp".to_owned());
+        }
+        if status.recovery_codes_left > 0 {
+            second_factors.push("recovery_codes".to_owned());
+        }
+        let roles = snapshot.facts.roles_of(who.user());
+        Ok(WhoamiView {
+            user: who.user().clone(),
+            roles: roles
+                .into_iter()
+                .map(|(role, via)| RoleView { role: role.to_string(), via })
+                .collect(),
+            control: ControlAction::ALL
+                .into_iter()
+                .filter(|action| self.holds(who, *action))
+                .collect(),
+            second_factors,
+        })
+    }
+
+    /// Changes the caller's password; every other sign-in of theirs ends.
+    pub async fn change_password(
+        &self,
+        who: &Authenticated,
+        body: PasswordBody,
+    ) -> Result<(), ControlError> {
+        self.must_be_active(who)?;
+        self.prove_again(who, body.old, None).await?;
+        let hash = self.gateway().hasher().hash(Secret::new(body.new)).await?;
+        self.audit(self.event(who, Activity::CredentialChange).detail("what", "password")).await?;
+        let now = self.gateway().now();
+        let store = self.gateway().store();
+        store.set_password_hash(who.user(), hash.as_str(), now).await?;
+        store.revoke_sign_ins_of(who.user(), now).await?;
+        Ok(())
+    }
+
+    /// Begins setting up one-time codes; they count once [`Control::confirm_totp`] has seen one.
+    ///
+    /// Where a second factor exists already, a present code is needed: whoever has only the
+    /// password cannot replace it.
+    pub async fn enrol_totp(
+        &self,
+        who: &Authenticated,
+        body: FactorBody,
+    ) -> Result<TotpView, ControlError> {
+        self.must_be_active(who)?;
+        self.prove_again(who, body.password, body.code).await?;
+        let secret = TotpSecret::generate(&mut OsRandom).map_err(ControlError::unavailable)?;
+        self.audit(self.event(who, Activity::CredentialChange).detail("what", "totp begun"))
+            .await?;
+        let now = self.gateway().now();
+        self.gateway().store().put_totp(who.user(), &secret.to_bytes(), now).await?;
+        Ok(TotpView {
+            secret: secret.to_base32().expose().clone(),
+            uri: secret.otpauth_uri(who.user(), ISSUER).expose().clone(),
+        })
+    }
+
+    /// Confirms with a first code that the authenticator has the secret.
+    pub async fn confirm_totp(
+        &self,
+        who: &Authenticated,
+        body: ConfirmBody,
+    ) -> Result<(), ControlError> {
+        self.must_be_active(who)?;
+        let store = self.gateway().store();
+        let missing = || ControlError::not_found("second factor waiting to be confirmed");
+        let totp =
+            store.totp(who.user()).await?.filter(|totp| !totp.confirmed).ok_or_else(missing)?;
+        let secret = TotpSecret::from_bytes(totp.secret).map_err(ControlError::unavailable)?;
+        let now = self.gateway().now();
+        let event = self.event(who, Activity::CredentialChange).detail("what", "totp confirmed");
+        let TotpCheck::Accepted { step } =
+            check(&secret, &Secret::new(body.code), now, totp.last_used_step)
+        else {
+            let why = "the code is wrong; check the authenticator's clock";
+            self.audit(event.outcome(Outcome::Refused(why.into()))).await?;
+            return Err(ControlError::invalid(why));
+        };
+        self.audit(event).await?;
+        if store.confirm_totp(who.user(), step, now).await? { Ok(()) } else { Err(missing()) }
+    }
+
+    /// New recovery codes in place of the old ones.
+    pub async fn recovery_codes(
+        &self,
+        who: &Authenticated,
+        body: FactorBody,
+    ) -> Result<RecoveryCodesView, ControlError> {
+        self.must_be_active(who)?;
+        self.prove_again(who, body.password, body.code).await?;
+        let new =
+            recovery::generate(who.user(), &mut OsRandom).map_err(ControlError::unavailable)?;
+        let event = self.event(who, Activity::CredentialChange).detail("what", "recovery codes");
+        self.audit(event).await?;
+        let hashes: Vec<String> = new.hashes.iter().map(ToString::to_string).collect();
+        let now = self.gateway().now();
+        self.gateway().store().put_recovery_codes(who.user(), &hashes, now).await?;
+        Ok(RecoveryCodesView {
+            codes: new.codes.iter().map(|code| code.expose().clone()).collect(),
+        })
+    }
+
+    /// Gives another person a temporary password and takes their second factor away.
+    ///
+    /// Never oneself: an administrator who lost a factor needs another one.
+    pub async fn reset_credentials(
+        &self,
+        who: &Authenticated,
+        user: &str,
+        body: ResetBody,
+    ) -> Result<(), ControlError> {
+        self.must_hold(who, ControlAction::ManageCredentials, Activity::CredentialChange).await?;
+        let user = user_name(user)?;
+        let why = reason(&body.reason)?;
+        let event = self
+            .event(who, Activity::CredentialChange)
+            .detail("what", "reset")
+            .detail("of", user.as_str())
+            .detail("reason", why);
+        if user == *who.user() {
+            return self.refuse(event, "nobody resets their own credentials").await;
+        }
+        if !self.gateway().snapshot().facts.users.contains_key(&user) {
+            return Err(ControlError::not_found(format!("user `{user}`")));
+        }
+        let hash = self.gateway().hasher().hash(Secret::new(body.password)).await?;
+        self.audit(event).await?;
+        let now = self.gateway().now();
+        let store = self.gateway().store();
+        store.remove_totp(&user).await?;
+        store.set_password_hash(&user, hash.as_str(), now).await?;
+        store.revoke_sign_ins_of(&user, now).await?;
+        Ok(())
+    }
+
+    /// Proves password and, where one is set up, second factor once more, with the same limits as
+    /// signing in.
+    async fn prove_again(
+        &self,
+        who: &Authenticated,
+        password: String,
+        code: Option<String>,
+    ) -> Result<(), ControlError> {
+        let proved =
+            self.gateway().prove_again(who, Secret::new(password), code.map(Secret::new)).await?;
+        match proved {
+            true => Ok(()),
+            false => Err(ControlError::new(
+                ErrorKind::SecondFactorRequired,
+                "second_factor_required",
+                "a present one-time or recovery code is needed as well",
+            )),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What must happen without anyone asking: expiry, the node's heartbeat, forgetting what is over.
+//!
+//! Reconcilers have no input and may run as often as they like; running one twice changes nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use portcullis_domain::audit::{Activity, Event};
+use portcullis_domain::{GrantId, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Control, ControlError};
+
+/// How often reconcilers run.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often what is over is forgotten.
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+/// Failed attempts untouched for this long are forgotten.
+const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+impl Control {
+    /// Runs until `stop`.
+    pub async fn reconcile(&self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = self.running_grants();
+        let mut purged: Option<Timestamp> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let now = self.gateway().now();
+            self.say("heartbeat", self.heartbeat(now).await);
+            self.say("expire requests", self.expire_requests(now).await);
+            self.say("expire grants", self.note_ended_grants(&mut seen, now).await);
+            if purged.is_none_or(|at| now.since(at) >= PURGE_INTERVAL) {
+                purged = Some(now);
+                self.say("purge", self.purge(now).await);
+            }
+        }
+    }
+
+    fn say(&self, what: &str, done: Result<(), ControlError>) {
+        if let Err(error) = done {
+            tracing::warn!(%error, what, "a reconciler did not finish; it is tried again");
+        }
+    }
+
+    async fn heartbeat(&self, now: Timestamp) -> Result<(), ControlError> {
+        self.gateway().store().heartbeat(self.gateway().node(), now).await?;
+        Ok(())
+    }
+
+    async fn expire_requests(&self, now: Timestamp) -> Result<(), ControlError> {
+        for request in self.gateway().store().expire_requests(now).await? {
+            let event = Event::new(Activity::RequestExpire, now)
+                .user(&request.user)
+                .target(&request.target)
+                .environment(&request.environment)
+                .detail("request", request.id.to_string());
+            self.audit(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Sessions under a grant end by themselves; this only writes down that it is over. Nothing
+    /// in the store changes, so that two nodes cannot disagree.
+    async fn note_ended_grants(
+        &self,
+        seen: &mut BTreeSet<GrantId>,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        let snapshot = self.gateway().snapshot();
+        let grants = snapshot.facts.grants.values().flatten();
+        for grant in grants.filter(|grant| grant.ended.is_none() && now >= grant.ends) {
+            if !seen.remove(&grant.id) {
+                continue;
+            }
+            let event = Event::new(Activity::GrantExpire, grant.ends)
+                .user(&grant.user)
+                .target(&grant.target)
+                .detail("grant", grant.id.to_string());
+            self.audit(event).await?;
+        }
+        seen.extend(self.running_grants());
+        Ok(())
+    }
+
+    fn running_grants(&self) -> BTreeSet<GrantId> {
+        let now = self.gateway().now();
+        let snapshot = self.gateway().snapshot();
+        let grants = snapshot.facts.grants.values().flatten();
+        grants.filter(|grant| grant.active(now)).map(|grant| grant.id).collect()
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<(), ControlError> {
+        let store = self.gateway().store();
+        store.purge_sign_ins(now).await?;
+        store.purge_attempts(now.minus(ATTEMPTS_KEPT)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Reading recordings: replay, export, and what a watcher sees of the past.
+//!
+//! Reading is itself an event, written before the first byte goes out. A recording is read on a
+//! blocking thread into a bounded queue, so that a slow reader costs no memory.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portcullis_domain::ControlAction;
+use portcullis_domain::audit::Activity;
+use portcullis_evidence::recording::asciicast::{AsciicastOptions, AsciicastVersion, export};
+use portcullis_evidence::recording::{Frame, FrameKind, RecordingReader};
+use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
+use portcullis_store::KeyWrap;
+use tokio::sync::mpsc;
+
+use crate::view::{FrameView, RecordingFormat};
+use crate::{Control, ControlError};
+
+/// Frames or pieces waiting for a slow reader.
+pub const FRAME_QUEUE: usize = 256;
+/// Bytes of a piece of an export.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// Pieces of an export; an error ends it.
+pub type RecordingStream = mpsc::Receiver<Result<Vec<u8>, ControlError>>;
+
+impl Control {
+    /// A recording in a format, in pieces.
+    pub async fn recording(
+        &self,
+        who: &Authenticated,
+        id: &str,
+        format: RecordingFormat,
+        input: bool,
+    ) -> Result<RecordingStream, ControlError> {
+        let (path, keys) = self.may_read(who, id).await?;
+        let (out, queue) = mpsc::channel(FRAME_QUEUE);
+        tokio::task::spawn_blocking(move || {
+            let mut pieces = Pieces { out, buffer: Vec::with_capacity(PIECE_BYTES) };
+            let done = write_as(&path, &keys, format, input, &mut pieces);
+            let ended = done.and_then(|()| pieces.flush().map_err(ControlError::unavailable));
+            if let Err(error) = ended {
+                // Whoever reads may have gone; then nobody needs to know.
+                let _ = pieces.out.blocking_send(Err(error));
+            }
+        });
+        Ok(queue)
+    }
+
+    async fn may_read(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<(PathBuf, KeyWrap), ControlError> {
+        self.must_hold(who, ControlAction::ReadRecordings, Activity::RecordingRead).await?;
+        let record = self.find_session(who, id).await?;
+        if let Some(live) = self.gateway().live_session(record.id)
+            && let Some(recorder) = live.recorder()
+        {
+            recorder.flush_all().await.map_err(ControlError::unavailable)?;
+        }
+        let path = self.gateway().recordings().join(format!("{}.{RECORDING_SUFFIX}", record.id));
+        if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            return Err(ControlError::not_found(format!("recording of session `{}`", record.id)));
+        }
+        let event = self
+            .event(who, Activity::RecordingRead)
+            .target(&record.target)
+            .environment(&record.environment)
+            .session(record.id)
+            .detail("of", record.user.as_str());
+        self.audit(event).await?;
+        Ok((path, self.gateway().recording_keys().clone()))
+    }
+}
+
+/// The frames written so far, for a watcher who joins late.
+pub(crate) fn past_frames(path: &std::path::Path, keys: &KeyWrap) -> Vec<Frame> {
+    let Ok(mut reader) = RecordingReader::open(path, &RecordingKeys(keys)) else {
+        return Vec::new();
+    };
+    let mut frames = std::collections::VecDeque::new();
+    // What is on the screen is in the latest frames; older ones need not be sent again.
+    while let Ok(Some(frame)) = reader.next_frame() {
+        if frames.len() >= FRAME_QUEUE {
+            frames.pop_front();
+        }
+        frames.push_back(frame);
+    }
+    frames.into()
+}
+
+fn write_as(
+    path: &std::path::Path,
+    keys: &KeyWrap,
+    format: RecordingFormat,
+    input: bool,
+    to: &mut Pieces,
+) -> Result<(), ControlError> {
+    let mut reader =
+        RecordingReader::open(path, &RecordingKeys(keys)).map_err(ControlError::unavailable)?;
+    let version = match format {
+        RecordingFormat::AsciicastV2 => AsciicastVersion::V2,
+        RecordingFormat::AsciicastV3 => AsciicastVersion::V3,
+        RecordingFormat::Frames => {
+            while let Some(frame) = reader.next_frame().map_err(ControlError::unavailable)? {
+                if frame.kind == FrameKind::Input && !input {
+                    continue;
+                }
+                serde_json::to_writer(&mut *to, &frame_view(&frame))
+                    .map_err(ControlError::unavailable)?;
+                to.write_all(b"\n").map_err(ControlError::unavailable)?;
+            }
+            return Ok(());
+        }
+    };
+    let options = AsciicastOptions { version, channel: None, input };
+    export(&mut reader, options, to).map_err(ControlError::unavailable)
+}
+
+/// A frame as the API gives it.
+pub(crate) fn frame_view(frame: &Frame) -> FrameView {
+    let size = match frame.kind {
+        FrameKind::Resize { cols, rows } => Some((u32::from(cols), u32::from(rows))),
+        _ => None,
+    };
+    FrameView {
+        at_us: u64::try_from(frame.at.as_micros()).unwrap_or(u64::MAX),
+        kind: match frame.kind {
+            FrameKind::Output => "output",
+            FrameKind::Input => "input",
+            FrameKind::Resize { .. } => "resize",
+            FrameKind::Marker => "note",
+            FrameKind::Event => "event",
+        }
+        .to_owned(),
+        channel: frame.channel,
+        data: STANDARD.encode(&frame.data),
+        cols: size.map(|(cols, _)| cols),
+        rows: size.map(|(_, rows)| rows),
+    }
+}
+
+/// A writer that hands over pieces as they fill up and waits while the queue is full.
+struct Pieces {
+    out: mpsc::Sender<Result<Vec<u8>, ControlError>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::take(&mut self.buffer);
+        self.out
+            .blocking_send(Ok(piece))
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))
+    }
+}

@@ -1,0 +1,343 @@
+//! Resources as code: plan, apply, read back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_domain::audit::{Activity, Outcome};
+use portcullis_domain::{ControlAction, Facts, Kind, Resource, ResourceKey};
+use portcullis_gateway::{Authenticated, Snapshot};
+use portcullis_policy::Policies;
+use portcullis_resources::{
+    Change, ChangeKind, check_references, diff, parse, to_yaml, to_yaml_file,
+};
+use portcullis_store::{ApplyError, Changes};
+use serde_json::Value;
+
+use crate::reach::reach;
+use crate::view::{ChangeView, FieldView, PlanBody, PlanView, ReachView, ResourceView};
+use crate::{Control, ControlError, ErrorKind};
+
+/// Most problems shown at once.
+const MAX_PROBLEMS_SHOWN: usize = 50;
+
+/// A change that parses, fits and compiles, and what it would do.
+struct Proposal {
+    changes: Vec<Change>,
+    after: BTreeMap<ResourceKey, Resource>,
+    reach: Vec<ReachView>,
+    revision: u64,
+}
+
+impl Control {
+    /// What applying these files would change, and who would gain or lose what.
+    pub async fn plan(
+        &self,
+        who: &Authenticated,
+        body: PlanBody,
+    ) -> Result<PlanView, ControlError> {
+        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
+        let proposal = self.propose(body).await?;
+        Ok(view(&proposal, proposal.revision))
+    }
+
+    /// Applies these files: all of them or nothing. Applying them again changes nothing.
+    pub async fn apply(
+        &self,
+        who: &Authenticated,
+        body: PlanBody,
+    ) -> Result<PlanView, ControlError> {
+        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
+        let expected = body.expected_revision;
+        let proposal = self.propose(body).await?;
+        if let Some(expected) = expected.filter(|expected| *expected != proposal.revision) {
+            let found = proposal.revision;
+            return Err(conflict(&ApplyError::Conflict { expected, found }));
+        }
+        if proposal.changes.is_empty() {
+            return Ok(view(&proposal, proposal.revision));
+        }
+        self.guard_own_reach(who, &proposal).await?;
+        for change in &proposal.changes {
+            let event = self
+                .event(who, Activity::ResourceApply)
+                .detail("resource", change.key.to_string())
+                .detail("change", verb(&change.kind))
+                .detail("fields", fields_of(&change.kind));
+            self.audit(event).await?;
+        }
+        let changes = to_changes(&proposal);
+        let store = self.gateway().store();
+        let applied =
+            store.apply(&changes, Some(proposal.revision), who.user(), self.gateway().now()).await;
+        let revision = match applied {
+            Ok(revision) => revision,
+            Err(error) => {
+                let event = self
+                    .event(who, Activity::ResourceApply)
+                    .outcome(Outcome::Failed(error.to_string()));
+                self.audit(event).await?;
+                return Err(conflict(&error));
+            }
+        };
+        self.gateway().refresh().await?;
+        Ok(view(&proposal, revision))
+    }
+
+    /// INVARIANT (nobody alone): no one changes their own standing in one step. Whoever would gain
+    /// reach to a production target, or a right over Portcullis, by their own change needs another
+    /// administrator to apply it.
+    async fn guard_own_reach(
+        &self,
+        who: &Authenticated,
+        proposal: &Proposal,
+    ) -> Result<(), ControlError> {
+        let before = self.gateway().snapshot();
+        let mut after = Facts { revision: before.facts.revision, ..Facts::default() };
+        proposal.after.values().cloned().for_each(|resource| after.insert(resource));
+        let production = |row: &&ReachView| {
+            row.user == *who.user()
+                && after.targets.get(&row.target).is_some_and(|target| {
+                    after.environments.get(&target.environment).is_some_and(|environment| {
+                        environment.tier == portcullis_domain::Tier::Production
+                    })
+                })
+        };
+        let gained = proposal.reach.iter().filter(production).find(|row| gains(row));
+        let rights = |facts: &Facts| -> BTreeSet<ControlAction> {
+            let roles = facts.roles_of(who.user());
+            roles
+                .keys()
+                .filter_map(|role| facts.roles.get(role))
+                .flat_map(|role| role.control.iter().copied())
+                .collect()
+        };
+        let new_right = rights(&after).difference(&rights(&before.facts)).next().copied();
+        let approver = became_approver(&before.facts, &after, who);
+        let why = match (gained, new_right, approver) {
+            (Some(row), ..) => format!(
+                "this change would give you `{}` on `{}`; nobody gives themselves access to \
+                 production, so another administrator must apply it",
+                row.action, row.target
+            ),
+            (None, Some(right), _) => format!(
+                "this change would give you the right `{right}`; nobody gives themselves rights, so \
+                 another administrator must apply it"
+            ),
+            (None, None, Some(environment)) => format!(
+                "this change would make you an approver of environment `{environment}`; another \
+                 administrator must apply it"
+            ),
+            (None, None, None) => return Ok(()),
+        };
+        self.refuse(self.event(who, Activity::ResourceApply), &why).await
+    }
+
+    async fn propose(&self, body: PlanBody) -> Result<Proposal, ControlError> {
+        let snapshot = self.gateway().snapshot();
+        let now = self.gateway().now();
+        // Parsing and compiling thousands of resources takes CPU time.
+        let worked = tokio::task::spawn_blocking(move || {
+            let (changes, after) = changes_of(&snapshot, &body)?;
+            let reach = reach_of(&snapshot, &after, now)?;
+            Ok(Proposal { changes, after, reach, revision: snapshot.facts.revision })
+        })
+        .await;
+        worked.unwrap_or_else(|_| Err(ControlError::unavailable("the plan could not be computed")))
+    }
+
+    /// Resources in force, of a kind and name if given.
+    pub async fn resources(
+        &self,
+        who: &Authenticated,
+        kind: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Vec<ResourceView>, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let kind = kind.map(str::parse::<Kind>).transpose().map_err(ControlError::invalid)?;
+        let (_, stored) = self.gateway().store().resources().await?;
+        let views: Vec<_> = stored
+            .into_iter()
+            .filter(|stored| {
+                let key = stored.resource.key();
+                kind.is_none_or(|kind| kind == key.kind) && name.is_none_or(|name| name == key.name)
+            })
+            .map(|stored| {
+                let key = stored.resource.key();
+                ResourceView {
+                    kind: key.kind.to_string(),
+                    yaml: to_yaml(&stored.resource),
+                    name: key.name,
+                    author: stored.author,
+                    updated_at: stored.updated_at,
+                }
+            })
+            .collect();
+        match (views.is_empty(), name) {
+            (true, Some(name)) => Err(ControlError::not_found(format!(
+                "{} `{}`",
+                kind.map_or("resource", Kind::as_str),
+                name.escape_debug()
+            ))),
+            _ => Ok(views),
+        }
+    }
+
+    /// Everything in force as one YAML file that `apply` takes.
+    pub async fn export(&self, who: &Authenticated) -> Result<String, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let (_, stored) = self.gateway().store().resources().await?;
+        let mut resources: Vec<Resource> =
+            stored.into_iter().map(|stored| stored.resource).collect();
+        resources.sort_by_key(Resource::key);
+        Ok(to_yaml_file(&resources))
+    }
+}
+
+/// Parses the files and holds them against what is in force.
+pub(crate) fn changes_of(
+    snapshot: &Snapshot,
+    body: &PlanBody,
+) -> Result<(Vec<Change>, BTreeMap<ResourceKey, Resource>), ControlError> {
+    let files: Vec<(&str, &str)> =
+        body.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    let parsed = parse(&files).map_err(|problems| invalid(&problems))?;
+    let nothing = Facts::default();
+    let existing = if body.prune { &nothing } else { &snapshot.facts };
+    let problems = check_references(&parsed, existing);
+    if !problems.is_empty() {
+        return Err(invalid(&problems));
+    }
+    let before = keyed(&snapshot.facts);
+    let mut after = if body.prune { BTreeMap::new() } else { before.clone() };
+    for located in parsed {
+        after.insert(located.value.key(), located.value);
+    }
+    Ok((diff(&before, &after), after))
+}
+
+/// Compiles what would be in force and compares who reaches what.
+fn reach_of(
+    snapshot: &Snapshot,
+    after: &BTreeMap<ResourceKey, Resource>,
+    now: portcullis_domain::Timestamp,
+) -> Result<Vec<ReachView>, ControlError> {
+    let mut facts = Facts {
+        revision: snapshot.facts.revision,
+        grants: snapshot.facts.grants.clone(),
+        ..Facts::default()
+    };
+    after.values().cloned().for_each(|resource| facts.insert(resource));
+    let policies = Policies::compile(&facts).map_err(ControlError::invalid)?;
+    Ok(reach(&snapshot.policies, &snapshot.facts, &policies, &facts, now))
+}
+
+/// Every resource of the facts by its key.
+pub(crate) fn keyed(facts: &Facts) -> BTreeMap<ResourceKey, Resource> {
+    let environments = facts.environments.values().cloned().map(Resource::Environment);
+    let groups = facts.groups.values().cloned().map(Resource::Group);
+    let users = facts.users.values().cloned().map(Resource::User);
+    let targets = facts.targets.values().cloned().map(Resource::Target);
+    let roles = facts.roles.values().cloned().map(Resource::Role);
+    let assignments = facts.assignments.values().cloned().map(Resource::RoleAssignment);
+    let policies = facts.policies.values().cloned().map(Resource::Policy);
+    environments
+        .chain(groups)
+        .chain(users)
+        .chain(targets)
+        .chain(roles)
+        .chain(assignments)
+        .chain(policies)
+        .map(|resource| (resource.key(), resource))
+        .collect()
+}
+
+fn became_approver(before: &Facts, after: &Facts, who: &Authenticated) -> Option<String> {
+    let approves = |facts: &Facts, name| {
+        let user = facts.users.get(who.user())?;
+        let rule = facts.environments.get(name)?.approval.as_ref()?;
+        Some(!user.groups.is_disjoint(&rule.groups))
+    };
+    after
+        .environments
+        .keys()
+        .find(|name| approves(after, name) == Some(true) && approves(before, name) != Some(true))
+        .map(ToString::to_string)
+}
+
+fn gains(row: &ReachView) -> bool {
+    let rank = |how: &str| match how {
+        "no" => 0,
+        "after approval" => 1,
+        _ => 2,
+    };
+    rank(&row.after) > rank(&row.before)
+}
+
+fn to_changes(proposal: &Proposal) -> Changes {
+    let mut changes = Changes::default();
+    for change in &proposal.changes {
+        match proposal.after.get(&change.key) {
+            Some(resource) => changes.upserts.push(resource.clone()),
+            None => changes.deletes.push(change.key.clone()),
+        }
+    }
+    changes
+}
+
+fn view(proposal: &Proposal, revision: u64) -> PlanView {
+    let changes = proposal
+        .changes
+        .iter()
+        .map(|change| ChangeView {
+            resource: change.key.to_string(),
+            change: verb(&change.kind).to_owned(),
+            fields: match &change.kind {
+                ChangeKind::Changed { fields } => fields
+                    .iter()
+                    .map(|field| FieldView {
+                        path: field.path.clone(),
+                        before: field.before.clone().unwrap_or(Value::Null),
+                        after: field.after.clone().unwrap_or(Value::Null),
+                    })
+                    .collect(),
+                _ => Vec::new(),
+            },
+        })
+        .collect();
+    PlanView { revision, changes, reach: proposal.reach.clone() }
+}
+
+fn verb(kind: &ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "add",
+        ChangeKind::Changed { .. } => "change",
+        ChangeKind::Removed => "remove",
+    }
+}
+
+fn fields_of(kind: &ChangeKind) -> String {
+    match kind {
+        ChangeKind::Changed { fields } => {
+            fields.iter().map(|field| field.path.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn invalid(problems: &[portcullis_resources::Problem]) -> ControlError {
+    let shown: Vec<String> =
+        problems.iter().take(MAX_PROBLEMS_SHOWN).map(ToString::to_string).collect();
+    let mut text = shown.join("\n");
+    if problems.len() > MAX_PROBLEMS_SHOWN {
+        text.push_str(&format!("\n... and {} more problems", problems.len() - MAX_PROBLEMS_SHOWN));
+    }
+    ControlError::new(ErrorKind::Invalid, "invalid_resources", text)
+}
+
+fn conflict(error: &ApplyError) -> ControlError {
+    match error {
+        ApplyError::Conflict { .. } => {
+            ControlError::new(ErrorKind::Conflict, "revision_conflict", error.to_string())
+        }
+        other => ControlError::unavailable(other),
+    }
+}

@@ -1,0 +1,170 @@
+//! Forwards that would go around a room.
+//!
+//! A forward through one target to another that Portcullis knows would reach it without its own
+//! policy, recording and credentials. Such a forward is refused whatever the roles say. Names are
+//! compared as the client wrote them, against every name and address a target is declared with;
+//! what the far target resolves them to is out of the gate's sight, which `docs/` says.
+
+use std::net::IpAddr;
+
+use portcullis_domain::{Facts, Target};
+
+use crate::live::LiveSession;
+
+/// The suffix under which targets are reached through a generated `ssh_config`.
+pub const HOST_SUFFIX: &str = ".portcullis";
+
+impl LiveSession {
+    /// What to tell the user if a forward to `host:port` would reach a target around its room.
+    pub fn forward_goes_around(&self, host: &str, port: u16) -> Option<String> {
+        let snapshot = self.gateway().snapshot();
+        known_target(&snapshot.facts, self.target(), host, port).map(|name| {
+            format!(
+                "`{name}` is behind this gate; go through its own door (`ssh {name}{HOST_SUFFIX}`) \
+                 instead of a forward"
+            )
+        })
+    }
+}
+
+/// The known target a forward through `through` to `host:port` would reach.
+fn known_target<'a>(
+    facts: &'a Facts,
+    through: &Target,
+    host: &str,
+    port: u16,
+) -> Option<&'a portcullis_domain::TargetName> {
+    let wanted = canonical(host);
+    if let Some(name) = wanted.strip_suffix(HOST_SUFFIX)
+        && let Some(target) = facts.targets.values().find(|target| target.name.as_str() == name)
+    {
+        return Some(&target.name);
+    }
+    facts
+        .targets
+        .values()
+        .find(|target| target.ssh.port == port && names(target, through).any(|name| name == wanted))
+        .map(|target| &target.name)
+}
+
+/// Every name and address `target` may go by, seen from `through`. From a host itself, loopback
+/// is one more name for it.
+fn names<'a>(target: &'a Target, through: &Target) -> impl Iterator<Item = String> + 'a {
+    let own = target.name == through.name || is_loopback(&canonical(&target.ssh.host));
+    let loopback: &[&str] = if own { &["localhost", "127.0.0.1", "::1"] } else { &[] };
+    std::iter::once(target.ssh.host.as_str())
+        .chain(target.ssh.aliases.iter().map(String::as_str))
+        .chain(std::iter::once(target.name.as_str()))
+        .map(canonical)
+        .chain(loopback.iter().map(|name| canonical(name)))
+}
+
+/// Lower case without a final dot; addresses in their one canonical form, every loopback and
+/// unspecified address as one.
+fn canonical(host: &str) -> String {
+    let plain = host.trim().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    match plain.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => "127.0.0.1".into(),
+        Ok(ip) => ip.to_string(),
+        Err(_) if plain == "localhost" || plain.ends_with(".localhost") => "127.0.0.1".into(),
+        Err(_) => decimal_address(&plain).unwrap_or(plain),
+    }
+}
+
+/// The C library also reads `2130706433`, `0x7f.1` and `127.1` as IPv4 addresses.
+fn decimal_address(text: &str) -> Option<String> {
+    let parts = text.split('.').map(number).collect::<Option<Vec<u32>>>()?;
+    let (last, leading) = parts.split_last()?;
+    if leading.len() > 3 || leading.iter().any(|part| *part > 255) {
+        return None;
+    }
+    let free_bits = 32 - 8 * u32::try_from(leading.len()).ok()?;
+    if free_bits < 32 && u64::from(*last) >= 1u64 << free_bits {
+        return None;
+    }
+    let mut address = *last;
+    for (index, part) in leading.iter().enumerate() {
+        address |= part << (24 - 8 * u32::try_from(index).ok()?);
+    }
+    Some(canonical(&std::net::Ipv4Addr::from(address).to_string()))
+}
+
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn is_loopback(canonical: &str) -> bool {
+    canonical == "127.0.0.1"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_domain::{EnvironmentName, Login, SshCredential, SshTarget, TargetName};
+
+    #[test]
+    fn a_forward_to_a_known_target_is_found_by_every_spelling() {
+        let facts = facts();
+        let web = facts.targets.values().find(|t| t.name.as_str() == "web").unwrap();
+        for host in [
+            "10.0.0.7",
+            "DB.internal.",
+            "db",
+            "db.portcullis",
+            "::ffff:10.0.0.7",
+            "167772167",
+            "10.7",
+        ] {
+            assert!(known_target(&facts, web, host, 22).is_some(), "{host}");
+        }
+        assert!(known_target(&facts, web, "db.portcullis", 9999).is_some());
+    }
+
+    #[test]
+    fn loopback_seen_from_a_target_is_that_target() {
+        let facts = facts();
+        let web = facts.targets.values().find(|t| t.name.as_str() == "web").unwrap();
+        for host in ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "0.0.0.0", "0x7f.1"] {
+            assert!(known_target(&facts, web, host, 22).is_some(), "{host}");
+            assert!(known_target(&facts, web, host, 8080).is_none(), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_destinations_are_left_to_policy() {
+        let facts = facts();
+        let web = facts.targets.values().next().unwrap();
+        for host in ["10.0.0.70", "example.org", "", "256.1.1.1", "1.2.3.4.5"] {
+            assert!(known_target(&facts, web, host, 22).is_none(), "{host}");
+        }
+    }
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        for (name, host, alias) in
+            [("web", "10.0.0.5", "www.internal"), ("db", "10.0.0.7", "db.internal")]
+        {
+            facts.insert(portcullis_domain::Resource::Target(Target {
+                name: TargetName::new(name).unwrap(),
+                environment: EnvironmentName::new("production").unwrap(),
+                labels: Default::default(),
+                ssh: SshTarget {
+                    host: host.into(),
+                    port: 22,
+                    aliases: [alias.to_owned()].into(),
+                    logins: vec![Login::new("root").unwrap()],
+                    host_keys: vec![],
+                    host_authorities: vec![],
+                    credential: SshCredential::Certificate,
+                    legacy_algorithms: Default::default(),
+                    accept_env: vec![],
+                },
+            }));
+        }
+        facts
+    }
+}

@@ -1,0 +1,126 @@
+//! Proof types: an [`Authenticated`] only comes out of signing in, a [`Permit`] only out of
+//! `authorize`. Both have private fields, so that no room can make one up.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portcullis_domain::{
+    Action, Authentication, Decision, Target, TargetName, Terms, UserName, format_duration,
+};
+
+/// A person who has signed in on one connection.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    authentication: Arc<Authentication>,
+}
+
+impl Authenticated {
+    /// Only the sign-in flow and token check of this crate call this.
+    pub(crate) fn new(authentication: Authentication) -> Self {
+        Self { authentication: Arc::new(authentication) }
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &UserName {
+        &self.authentication.user
+    }
+
+    /// Where they came from.
+    pub fn source(&self) -> IpAddr {
+        self.authentication.source
+    }
+
+    /// What they proved, and when.
+    pub fn authentication(&self) -> &Authentication {
+        &self.authentication
+    }
+}
+
+/// The right to do one thing to one target, on terms.
+///
+/// INVARIANT: minted only by `authorize` after the decision was audited; not `Clone`.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped was asked for in vain"]
+pub struct Permit {
+    pub(crate) who: Authenticated,
+    pub(crate) target: Arc<Target>,
+    pub(crate) action: Action,
+    pub(crate) terms: Terms,
+}
+
+impl Permit {
+    /// On which terms.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// To what.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What may be done.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+}
+
+/// An action was not allowed. `Display` and [`Refused::told`] are what the user reads.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    decision: Option<Decision>,
+    told: String,
+}
+
+impl Refused {
+    /// Refused by a decision.
+    pub(crate) fn by_decision(decision: Decision, target: &TargetName) -> Self {
+        let told = match &decision {
+            Decision::Allow(_) => "allowed".into(),
+            Decision::StepUp { .. } => format!(
+                "`{target}` needs a second factor; connect from a terminal so that you can be asked for \
+                 a one-time code, or set one up with `portcullis factor enrol`"
+            ),
+            Decision::RequestAccess { rule: Some(_), max_grant, .. } => format!(
+                "`{target}` needs an approved request; ask with\n  \
+                 portcullis request {target} --for 1h --reason \"...\"\n\
+                 (at most {})",
+                format_duration(*max_grant)
+            ),
+            Decision::RequestAccess { rule: None, .. } => format!(
+                "`{target}` is in an environment without an approval rule, so nobody can be let in"
+            ),
+            Decision::Deny(denial) => denial.told(),
+        };
+        Self { decision: Some(decision), told }
+    }
+
+    /// Refused because the gate itself cannot let anyone in.
+    pub(crate) fn closed(why: &str) -> Self {
+        Self { decision: None, told: format!("the gate is closed: {why}") }
+    }
+
+    /// Refused by a bound.
+    pub(crate) fn bound(why: &str) -> Self {
+        Self { decision: None, told: why.to_owned() }
+    }
+
+    /// The text for the user; may have several lines, has no control characters besides.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
+    /// The decision, unless the gate was closed.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,0 +1,411 @@
+//! Recording a session: what passes is put into evidence's recording, typed input masked where the
+//! terminal does not echo it, and every chunk's hash is put into the audit log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_domain::audit::{Activity, Event};
+use portcullis_domain::{SessionId, Target, Terms};
+use portcullis_evidence::recording::mask::InputMask;
+use portcullis_evidence::recording::{
+    ChunkReceipt, ChunkSync, Frame, FrameKind, KeyWrapError, Recorder, RecordingMeta,
+    SESSION_KEY_BYTES,
+};
+use portcullis_store::KeyWrap;
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc};
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::end::EndReason;
+use crate::permit::Authenticated;
+
+/// File name ending of a recording.
+pub const RECORDING_SUFFIX: &str = "rec";
+/// Chunks written but not yet in the log, over all sessions; beyond it recordings wait.
+const RECEIPT_QUEUE: usize = 1024;
+/// Chunks logged in one event at most.
+const RECEIPTS_AT_ONCE: usize = 64;
+/// Time that stands for "nothing is waiting".
+const NOT_DUE: u64 = u64::MAX;
+
+/// What a room saw pass, in either direction.
+#[derive(Debug, Clone, Copy)]
+pub enum Observation<'a> {
+    /// Bytes the target wrote to the terminal or standard output.
+    Output {
+        /// Channel.
+        channel: u32,
+        /// Bytes.
+        data: &'a [u8],
+    },
+    /// Bytes the target wrote to standard error.
+    Error {
+        /// Channel.
+        channel: u32,
+        /// Bytes.
+        data: &'a [u8],
+    },
+    /// Bytes the client typed or sent to standard input.
+    Input {
+        /// Channel.
+        channel: u32,
+        /// Bytes.
+        data: &'a [u8],
+    },
+    /// A terminal was asked for.
+    Pty {
+        /// Channel.
+        channel: u32,
+        /// Columns.
+        cols: u32,
+        /// Rows.
+        rows: u32,
+    },
+    /// The terminal's size changed.
+    Resize {
+        /// Channel.
+        channel: u32,
+        /// Columns.
+        cols: u32,
+        /// Rows.
+        rows: u32,
+    },
+    /// A command was started.
+    Command {
+        /// Channel.
+        channel: u32,
+        /// The command line.
+        text: &'a str,
+    },
+    /// A program ended.
+    Exit {
+        /// Channel.
+        channel: u32,
+        /// Its exit status.
+        status: u32,
+    },
+    /// Something the gate did that belongs on the time line.
+    Note {
+        /// What.
+        text: &'a str,
+    },
+}
+
+impl Observation<'_> {
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Output { data, .. } | Self::Error { data, .. } | Self::Input { data, .. } => {
+                u64::try_from(data.len()).unwrap_or(u64::MAX)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The recording could not be written.
+#[derive(Debug, Clone, Error)]
+#[error("{reason}")]
+pub struct RecordError {
+    reason: String,
+}
+
+impl RecordError {
+    fn because(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
+
+/// The recording of one session; its channels share it.
+pub struct SessionRecorder {
+    recorder: Recorder,
+    start: Instant,
+    /// Masks of the channels that have a terminal. A channel without one has no echo to tell a
+    /// password by; what it sends is data and is recorded as it is.
+    masks: Mutex<HashMap<u32, InputMask>>,
+    /// When held input falls due, in microseconds since the start.
+    mask_due: AtomicU64,
+    path: PathBuf,
+}
+
+/// Evidence's view of the store's wrapping key.
+pub struct RecordingKeys<'a>(pub &'a KeyWrap);
+
+impl portcullis_evidence::recording::KeyWrap for RecordingKeys<'_> {
+    fn wrap(&self, session: &str, key: &[u8; SESSION_KEY_BYTES]) -> Result<Vec<u8>, KeyWrapError> {
+        self.0.wrap(session.as_bytes(), key).map_err(|error| KeyWrapError(error.to_string()))
+    }
+
+    fn unwrap(
+        &self,
+        session: &str,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<[u8; SESSION_KEY_BYTES]>, KeyWrapError> {
+        let key = self
+            .0
+            .unwrap(session.as_bytes(), wrapped)
+            .map_err(|error| KeyWrapError(error.to_string()))?;
+        let key: [u8; SESSION_KEY_BYTES] = key
+            .expose()
+            .as_slice()
+            .try_into()
+            .map_err(|_| KeyWrapError("it has a wrong length".into()))?;
+        Ok(Zeroizing::new(key))
+    }
+}
+
+/// Starts the one task that puts the hashes of written chunks into the log, for all sessions.
+pub(crate) fn log_chunks(
+    auditor: crate::Auditor,
+    clock: Arc<dyn crate::Clock>,
+) -> mpsc::Sender<ChunkReceipt> {
+    let (receipts, mut queue) = mpsc::channel(RECEIPT_QUEUE);
+    tokio::spawn(async move {
+        let mut batch: Vec<ChunkReceipt> = Vec::new();
+        while queue.recv_many(&mut batch, RECEIPTS_AT_ONCE).await > 0 {
+            for receipt in batch.drain(..) {
+                // A log that fails closes the gate and ends every session by itself.
+                if auditor.write(chunk_event(&receipt, clock.now())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    receipts
+}
+
+fn chunk_event(receipt: &ChunkReceipt, now: portcullis_domain::Timestamp) -> Event {
+    let mut event = Event::new(Activity::Recording, now)
+        .detail("chunk", receipt.index)
+        .detail("sha256", hex_of(receipt.hash.as_bytes()))
+        .detail("bytes", receipt.bytes)
+        .detail("from_us", micros(receipt.from))
+        .detail("to_us", micros(receipt.to));
+    event.session = receipt.session.parse().ok();
+    event
+}
+
+impl SessionRecorder {
+    pub(crate) async fn create(
+        gateway: &Gateway,
+        id: SessionId,
+        who: &Authenticated,
+        target: &Target,
+        terms: &Terms,
+    ) -> Result<Self, RecordError> {
+        let path = gateway.recordings().join(format!("{id}.{RECORDING_SUFFIX}"));
+        let meta = RecordingMeta {
+            session: id.to_string(),
+            started_unix_ms: u64::try_from(gateway.now().as_millis()).unwrap_or(0),
+            title: format!("{} on {}@{}", who.user(), terms.login, target.name),
+            labels: BTreeMap::from([
+                ("user".to_owned(), who.user().to_string()),
+                ("target".to_owned(), target.name.to_string()),
+                ("environment".to_owned(), target.environment.to_string()),
+                ("login".to_owned(), terms.login.to_string()),
+            ]),
+            ..RecordingMeta::default()
+        };
+        let keys = gateway.recording_keys().clone();
+        let receipts = gateway.receipts().clone();
+        let file = path.clone();
+        let created = tokio::task::spawn_blocking(move || {
+            let start = Instant::now();
+            let keys = RecordingKeys(&keys);
+            Recorder::create(&file, &meta, &keys, ChunkSync::AtClose, start, Some(receipts))
+                .map(|recorder| (recorder, start))
+        })
+        .await;
+        let (recorder, start) = match created {
+            Ok(created) => created.map_err(|error| RecordError::because(source_text(&error)))?,
+            Err(_) => return Err(RecordError::because("creating it was interrupted")),
+        };
+        Ok(Self {
+            recorder,
+            start,
+            masks: Mutex::new(HashMap::new()),
+            mask_due: AtomicU64::new(NOT_DUE),
+            path,
+        })
+    }
+
+    pub(crate) async fn observe(&self, seen: Observation<'_>) -> Result<(), RecordError> {
+        let now = Instant::now();
+        match seen {
+            Observation::Output { channel, data } | Observation::Error { channel, data } => {
+                let echoed = self.masked(channel, |mask, at| mask.output(at, data));
+                self.put_input(channel, echoed, now).await?;
+                self.put(FrameKind::Output, channel, now, data).await
+            }
+            Observation::Input { channel, data } => {
+                match self.masked(channel, |mask, at| mask.typed(at, data)) {
+                    None => self.put(FrameKind::Input, channel, now, data).await,
+                    known => self.put_input(channel, known, now).await,
+                }
+            }
+            Observation::Pty { channel, cols, rows } => {
+                self.masks().insert(channel, InputMask::new());
+                self.put(size(cols, rows), channel, now, &[]).await
+            }
+            Observation::Resize { channel, cols, rows } => {
+                self.put(size(cols, rows), channel, now, &[]).await
+            }
+            Observation::Command { channel, text } => {
+                let event = json!({"command": text.chars().take(4096).collect::<String>()});
+                self.put(FrameKind::Event, channel, now, event.to_string().as_bytes()).await
+            }
+            Observation::Exit { channel, status } => {
+                let rest = self.masked(channel, |mask, _| mask.finish());
+                self.put_input(channel, rest, now).await?;
+                let event = json!({"exit_status": status});
+                self.put(FrameKind::Event, channel, now, event.to_string().as_bytes()).await
+            }
+            Observation::Note { text } => {
+                let text: String = text.chars().take(4096).collect();
+                self.put(FrameKind::Marker, 0, now, text.as_bytes()).await
+            }
+        }
+    }
+
+    /// Whether something waits to be written that nothing else will push on.
+    pub(crate) fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let elapsed = micros(now.saturating_duration_since(self.start));
+        self.recorder.next_due().is_some_and(|due| due <= now)
+            || self.mask_due.load(Ordering::Relaxed) <= elapsed
+    }
+
+    /// Writes what is due.
+    pub(crate) async fn flush(&self) -> Result<(), RecordError> {
+        let now = Instant::now();
+        let at = now.saturating_duration_since(self.start);
+        let released: Vec<(u32, Vec<u8>)> = {
+            let mut masks = self.masks();
+            let released = masks.iter_mut().map(|(channel, mask)| (*channel, mask.due(at)));
+            let released = released.collect();
+            self.note_mask_due(&masks);
+            released
+        };
+        for (channel, bytes) in released {
+            self.put_input(channel, Some(bytes), now).await?;
+        }
+        if self.recorder.next_due().is_some_and(|due| due <= now) {
+            self.recorder.flush().await.map_err(RecordError::because)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and closes the file. Its summary for the log, `None` if it failed.
+    pub(crate) async fn finish(&self, reason: &EndReason) -> Option<serde_json::Value> {
+        let now = Instant::now();
+        let left: Vec<(u32, Vec<u8>)> =
+            self.masks().drain().map(|(channel, mut mask)| (channel, mask.finish())).collect();
+        for (channel, bytes) in left {
+            self.put_input(channel, Some(bytes), now).await.ok()?;
+        }
+        let label = format!("ended: {}", reason.as_str());
+        self.put(FrameKind::Marker, 0, now, label.as_bytes()).await.ok()?;
+        match self.recorder.close().await {
+            Ok(summary) => Some(json!({
+                "chunks": summary.chunks,
+                "bytes": summary.bytes,
+                "sha256": hex_of(summary.head.as_bytes()),
+            })),
+            Err(error) => {
+                tracing::error!(%error, "a recording could not be closed");
+                None
+            }
+        }
+    }
+
+    /// Frames from now on, for a watcher.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<Frame>> {
+        self.recorder.watch()
+    }
+
+    /// Writes what is buffered to the file, so that a watcher can read what was there before.
+    pub async fn flush_all(&self) -> Result<(), RecordError> {
+        self.recorder.flush().await.map_err(RecordError::because)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    async fn put(
+        &self,
+        kind: FrameKind,
+        channel: u32,
+        now: Instant,
+        data: &[u8],
+    ) -> Result<(), RecordError> {
+        self.recorder.observe(kind, channel, now, data).await.map_err(RecordError::because)
+    }
+
+    async fn put_input(
+        &self,
+        channel: u32,
+        bytes: Option<Vec<u8>>,
+        now: Instant,
+    ) -> Result<(), RecordError> {
+        match bytes {
+            Some(bytes) if !bytes.is_empty() => {
+                self.put(FrameKind::Input, channel, now, &bytes).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs the channel's mask, if it has one.
+    fn masked(
+        &self,
+        channel: u32,
+        step: impl FnOnce(&mut InputMask, Duration) -> Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let at = self.start.elapsed();
+        let mut masks = self.masks();
+        let released = masks.get_mut(&channel).map(|mask| step(mask, at));
+        if released.is_some() {
+            self.note_mask_due(&masks);
+        }
+        released
+    }
+
+    fn note_mask_due(&self, masks: &HashMap<u32, InputMask>) {
+        let due = masks.values().filter_map(InputMask::next_due).min();
+        self.mask_due.store(due.map_or(NOT_DUE, micros), Ordering::Relaxed);
+    }
+
+    fn masks(&self) -> std::sync::MutexGuard<'_, HashMap<u32, InputMask>> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size(cols: u32, rows: u32) -> FrameKind {
+    let bounded = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    FrameKind::Resize { cols: bounded(cols), rows: bounded(rows) }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An error with what caused it, for the log.
+fn source_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

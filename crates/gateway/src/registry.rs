@@ -1,0 +1,197 @@
+//! The table of live sessions on this node and the supervisor that keeps asking whether each may
+//! still go on.
+//!
+//! One task serves all sessions: it wakes when the facts change and at a steady tick for ends,
+//! idle times and longest sessions. A session is asked about with the same `decide` that let it
+//! in.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_domain::{Authentication, Decision, Query, SessionId, Timestamp};
+use portcullis_policy::decide;
+use tokio_util::sync::CancellationToken;
+
+use crate::Gateway;
+use crate::end::{EndReason, reason_for};
+use crate::live::{LiveSession, SessionView};
+use crate::snapshot::Snapshot;
+
+/// How often ends and idle times are looked at. Bounds how late a session ends: well under the
+/// second that is promised.
+pub const SUPERVISOR_TICK: Duration = Duration::from_millis(200);
+
+/// Live sessions by id.
+#[derive(Default)]
+pub(crate) struct Registry {
+    sessions: Mutex<HashMap<SessionId, LiveSession>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, session: LiveSession) {
+        self.lock().insert(session.id(), session);
+        metrics::gauge!("portcullis_live_sessions").increment(1.0);
+    }
+
+    pub(crate) fn remove(&self, id: SessionId) {
+        if self.lock().remove(&id).is_some() {
+            metrics::gauge!("portcullis_live_sessions").decrement(1.0);
+        }
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<LiveSession> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<LiveSession> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, LiveSession>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway {
+    /// Live sessions on this node, oldest first.
+    pub fn live_sessions(&self) -> Vec<SessionView> {
+        let mut views: Vec<_> = self.registry().all().iter().map(LiveSession::view).collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// A live session by id, for watching and ending it.
+    pub fn live_session(&self, id: SessionId) -> Option<LiveSession> {
+        self.registry().get(id)
+    }
+
+    /// Reads the store again and ends what is not allowed any more. Every use case that changes
+    /// facts calls this before it answers, so that its effect is there when it says so.
+    pub async fn refresh(&self) -> Result<(), crate::RefreshError> {
+        self.current().refresh(self.store(), self.now()).await?;
+        self.recheck_all();
+        Ok(())
+    }
+
+    /// Runs until `stop`: follows the store, ends sessions.
+    pub async fn supervise(&self, stop: CancellationToken) {
+        let mut changes = self.store().changes();
+        let mut tick = tokio::time::interval(SUPERVISOR_TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_poll = self.now();
+        loop {
+            let poll = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.changed() => changed.is_ok(),
+                _ = tick.tick() => self.now().since(last_poll) >= Duration::from_secs(1),
+            };
+            if poll {
+                last_poll = self.now();
+                self.follow_store().await;
+            }
+            self.check_times();
+        }
+    }
+
+    async fn follow_store(&self) {
+        // A store that hangs must not keep the supervisor from ending sessions.
+        let refresh = self.current().refresh(self.store(), self.now());
+        match tokio::time::timeout(Duration::from_secs(2), refresh).await {
+            Ok(Ok(true)) => self.recheck_all(),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store could not be followed"),
+            Err(_) => tracing::warn!("the store does not answer"),
+        }
+    }
+
+    fn recheck_all(&self) {
+        let snapshot = self.snapshot();
+        let now = self.now();
+        for session in self.registry().all() {
+            self.recheck(&session, &snapshot, now);
+        }
+    }
+
+    fn check_times(&self) {
+        let now = self.now();
+        let lease = self.current().lease_holds(now);
+        let audit = self.auditor().healthy();
+        let snapshot = self.snapshot();
+        for session in self.registry().all() {
+            session.flush_if_due();
+            if !lease {
+                session.end(EndReason::StoreLost);
+            } else if !audit {
+                session.end(EndReason::AuditFailed("the log failed".into()));
+            } else if let Some(reason) = session.out_of_time(now) {
+                session.end(reason);
+            } else if session.must_recheck(now) {
+                self.recheck(&session, &snapshot, now);
+            }
+        }
+    }
+
+    /// Asks again for everything the session was permitted; ends it at the first refusal.
+    pub(crate) fn recheck(&self, session: &LiveSession, snapshot: &Snapshot, now: Timestamp) {
+        if session.has_ended().is_some() {
+            return;
+        }
+        let who = as_proved_at_start(session.who().authentication(), now);
+        let mut ends: Option<Timestamp> = None;
+        for action in session.permitted() {
+            let query = Query {
+                who: who.clone(),
+                target: session.target().name.clone(),
+                login: Some(session.login().clone()),
+                action,
+            };
+            match decide(&snapshot.policies, &snapshot.facts, &query, now) {
+                Decision::Allow(terms) => ends = earlier(ends, terms.ends),
+                refused => {
+                    session.end(reason_for(
+                        &refused,
+                        &snapshot.facts,
+                        session.who().user(),
+                        session.terms().grant,
+                        now,
+                    ));
+                    return;
+                }
+            }
+        }
+        if moved(session, snapshot) {
+            session.end(EndReason::PolicyChanged("the target has changed".into()));
+            return;
+        }
+        session.set_next_check(ends);
+    }
+}
+
+/// A target that now means another place, or belongs to another environment, is another target.
+fn moved(session: &LiveSession, snapshot: &Snapshot) -> bool {
+    let old = session.target();
+    snapshot.facts.targets.get(&old.name).is_none_or(|new| {
+        new.environment != old.environment
+            || new.ssh.host != old.ssh.host
+            || new.ssh.port != old.ssh.port
+    })
+}
+
+/// The second factor was fresh when the session began; it is not asked for again while it runs.
+fn as_proved_at_start(authentication: &Authentication, now: Timestamp) -> Authentication {
+    let mut fresh = authentication.clone();
+    for factor in &mut fresh.factors {
+        if factor.kind.is_second() {
+            factor.at = now;
+        }
+    }
+    fresh
+}
+
+pub(crate) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,511 @@
+//! Signing in: one flow per connection, bound to the first user it hears.
+//!
+//! The flow fetches what the store remembers, has identity check what was presented, counts
+//! attempts before looking at them, audits each outcome and feeds the verdicts to identity's state
+//! machine. It is the only place, beside API tokens, an [`Authenticated`] comes from.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_domain::audit::{Activity, Event, Outcome};
+use portcullis_domain::{Access, FactorKind, Login, Secret, TargetName, Timestamp, UserName};
+use portcullis_identity::keys::{Certificate, PublicKey};
+use portcullis_identity::limit::{Attempts, PER_SOURCE, PER_USER, RateTable, Source, Verdict};
+use portcullis_identity::login::{Ask, Input, Requirement, SignIn, SignatureCheck};
+use portcullis_identity::password::PasswordHash;
+use portcullis_identity::recovery::{self, RecoveryCheck, RecoveryHash};
+use portcullis_identity::ssh_user::SshUser;
+use portcullis_identity::totp::{self, TotpCheck, TotpSecret};
+use portcullis_store::AttemptScope;
+use thiserror::Error;
+
+use crate::Gateway;
+use crate::permit::Authenticated;
+
+/// Most source networks whose failed attempts are remembered at a time.
+const MAX_SOURCES: usize = 65_536;
+/// Longest password or code taken, in bytes.
+const MAX_SECRET_BYTES: usize = 1024;
+
+/// Failed attempts by source network, in memory: a flood must not become a flood of writes.
+pub(crate) struct Sources(Mutex<RateTable<Source>>);
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self(Mutex::new(RateTable::new(PER_SOURCE, MAX_SOURCES)))
+    }
+}
+
+impl Sources {
+    fn attempt(&self, source: IpAddr, now: Timestamp) -> Verdict {
+        self.lock().attempt(&Source::from(source), now)
+    }
+
+    fn taken_back(&self, source: IpAddr) {
+        self.lock().taken_back(&Source::from(source));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, RateTable<Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is still missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing: [`SignInFlow::finish`] gives the result.
+    Done,
+    /// A one-time or recovery code.
+    SecondFactor,
+    /// A key, certificate or password.
+    FirstFactor,
+    /// Nothing helps any more; the connection should be closed.
+    Over,
+}
+
+/// Why a sign-in did not go on.
+#[derive(Debug, Clone, Error)]
+pub enum SignInError {
+    /// Wrong, unknown or not allowed; deliberately the same for all of them.
+    #[error("the sign-in was refused")]
+    Refused,
+    /// Too many attempts.
+    #[error("too many failed attempts; try again in {} s", .retry_after.as_secs().max(1))]
+    TooMany {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Another user was named in mid-way.
+    #[error("the user changed while signing in; reconnect")]
+    IdentityChanged,
+    /// We cannot check now.
+    #[error("signing in is not possible at the moment: {0}")]
+    Unavailable(String),
+}
+
+/// A sign-in on one connection.
+pub struct SignInFlow {
+    gateway: Gateway,
+    source: IpAddr,
+    bound: Option<Bound>,
+}
+
+struct Bound {
+    named: SshUser,
+    state: Option<SignIn>,
+}
+
+impl Gateway {
+    /// Begins a sign-in for a connection from `source`.
+    pub fn sign_in(&self, source: IpAddr) -> SignInFlow {
+        SignInFlow { gateway: self.clone(), source: source.to_canonical(), bound: None }
+    }
+
+    /// Whether reaching this target now takes a second factor this person has not proved yet.
+    ///
+    /// It is asked for only where it would help: not while a grant is still missing.
+    pub fn wants_second_factor(
+        &self,
+        who: &Authenticated,
+        target: &TargetName,
+        _login: Option<&Login>,
+    ) -> bool {
+        let Some(max_age) = self.second_factor_for(who.user(), Some(target)) else { return false };
+        let now = self.now();
+        who.authentication()
+            .second_factor_at()
+            .is_none_or(|at| now.since(at) > max_age || at > now.plus(Duration::from_secs(5)))
+    }
+
+    /// Proves a code for someone who has signed in already.
+    pub async fn step_up(
+        &self,
+        who: &Authenticated,
+        code: Secret<String>,
+    ) -> Result<Authenticated, SignInError> {
+        let mut flow = self.sign_in(who.source());
+        let kind = flow.check_code(who.user(), code).await?.1;
+        let mut authentication = who.authentication().clone();
+        authentication.factors.retain(|factor| factor.kind != kind);
+        authentication.factors.push(portcullis_domain::Factor { kind, at: self.now() });
+        Ok(Authenticated::new(authentication))
+    }
+
+    /// The oldest second factor that would do; `None` where none is needed or none would help.
+    fn second_factor_for(&self, user: &UserName, target: Option<&TargetName>) -> Option<Duration> {
+        let snapshot = self.snapshot();
+        let facts = &snapshot.facts;
+        let target = facts.targets.get(target?)?;
+        let environment = facts.environments.get(&target.environment)?;
+        let max_age = environment.second_factor_max_age?;
+        let granted = facts.active_grants(user, &target.name, self.now()).next().is_some();
+        (environment.access == Access::Standing || granted).then_some(max_age)
+    }
+}
+
+impl SignInFlow {
+    /// Reads the user string and binds the flow to it. Every other method does this first.
+    pub async fn bind(&mut self, raw_user: &str) -> Result<SshUser, SignInError> {
+        let Ok(named) = raw_user.parse::<SshUser>() else {
+            let text: String = raw_user.escape_debug().take(128).collect();
+            self.audit(None, Outcome::Refused("the user name is malformed".into()), &text).await?;
+            return Err(SignInError::Refused);
+        };
+        if let Some(bound) = &mut self.bound {
+            if bound.named == named {
+                return Ok(named);
+            }
+            bound.state = None;
+            let user = bound.named.user.clone();
+            let claimed = named.user.to_string();
+            self.audit(Some(&user), Outcome::Refused("the user changed".into()), &claimed).await?;
+            return Err(SignInError::IdentityChanged);
+        }
+        let requirement = Requirement {
+            first: vec![FactorKind::SshKey, FactorKind::SshCertificate, FactorKind::Password],
+            second_factor_max_age: self
+                .gateway
+                .second_factor_for(&named.user, named.target.as_ref()),
+        };
+        self.begin(named.clone(), requirement);
+        Ok(named)
+    }
+
+    /// Binds to a user who signs in to Portcullis itself, where a second factor is asked of
+    /// everyone who has one.
+    pub(crate) fn bind_for_control(&mut self, user: &UserName, second: bool) {
+        let named = SshUser { user: user.clone(), target: None, login: None };
+        let requirement = Requirement {
+            first: vec![FactorKind::Password],
+            second_factor_max_age: second.then_some(Duration::ZERO),
+        };
+        self.begin(named, requirement);
+    }
+
+    fn begin(&mut self, named: SshUser, requirement: Requirement) {
+        let now = self.gateway.now();
+        let state = SignIn::begin(named.user.clone(), self.source, requirement, now);
+        self.bound = Some(Bound { named, state: Some(state) });
+    }
+
+    /// Whether an offered key could sign in. Changes nothing, proves nothing.
+    pub fn accepts_key(&self, raw_user: &str, key: &PublicKey) -> bool {
+        raw_user.parse::<SshUser>().is_ok_and(|named| self.registered(&named.user, key))
+    }
+
+    /// A signature by `key` over this connection was verified by the transport.
+    pub async fn ssh_key(&mut self, raw_user: &str, key: &PublicKey) -> Result<Asked, SignInError> {
+        let user = self.bind(raw_user).await?.user;
+        let check = if self.registered(&user, key) {
+            SignatureCheck::Valid
+        } else {
+            SignatureCheck::Invalid
+        };
+        self.feed(&user, Input::SshKey(check), FactorKind::SshKey).await
+    }
+
+    /// A signature by the key in `certificate` was verified by the transport. Whether the
+    /// certificate counts is decided here.
+    pub async fn certificate(
+        &mut self,
+        raw_user: &str,
+        certificate: &Certificate,
+    ) -> Result<Asked, SignInError> {
+        let user = self.bind(raw_user).await?.user;
+        let serial = certificate.serial();
+        // INVARIANT: a serial the gate did not record, or has revoked, is refused.
+        let known = self.gateway.store().certificate(serial, self.gateway.now()).await;
+        let known = known.map_err(|error| SignInError::Unavailable(error.to_string()))?;
+        let usable = known.is_some_and(|known| known.user == user);
+        let trust = self.gateway.sign_in_authority().trust();
+        let mut checked = trust
+            .check(certificate, &user, self.gateway.now(), &|asked| asked != serial || !usable);
+        if !self.enabled(&user)
+            && let Ok(factors) = &mut checked
+        {
+            factors.clear();
+        }
+        self.feed(&user, Input::Certificate(checked), FactorKind::SshCertificate).await
+    }
+
+    /// A password was typed.
+    pub async fn password(
+        &mut self,
+        raw_user: &str,
+        password: Secret<String>,
+    ) -> Result<Asked, SignInError> {
+        let user = self.bind(raw_user).await?.user;
+        self.password_of(&user, password).await
+    }
+
+    pub(crate) async fn password_of(
+        &mut self,
+        user: &UserName,
+        password: Secret<String>,
+    ) -> Result<Asked, SignInError> {
+        if password.expose().len() > MAX_SECRET_BYTES {
+            return Err(SignInError::Refused);
+        }
+        self.count_attempt(user).await?;
+        let stored = self.gateway.store().password_hash(user).await;
+        let stored = stored.map_err(|error| SignInError::Unavailable(error.to_string()))?;
+        let hash = stored
+            .filter(|_| self.enabled(user))
+            .and_then(|hash| PasswordHash::parse(hash.expose()).ok());
+        let check = self.gateway.hasher().verify(hash, password).await;
+        let check = check.map_err(|error| SignInError::Unavailable(error.to_string()))?;
+        let asked = self.feed(user, Input::Password(check), FactorKind::Password).await?;
+        self.take_back_attempt(user).await?;
+        Ok(asked)
+    }
+
+    /// A one-time or recovery code was typed.
+    pub async fn code(
+        &mut self,
+        raw_user: &str,
+        code: Secret<String>,
+    ) -> Result<Asked, SignInError> {
+        let user = self.bind(raw_user).await?.user;
+        self.code_of(&user, code).await
+    }
+
+    pub(crate) async fn code_of(
+        &mut self,
+        user: &UserName,
+        code: Secret<String>,
+    ) -> Result<Asked, SignInError> {
+        if self.asked() != Asked::SecondFactor {
+            return Err(SignInError::Refused);
+        }
+        match self.check_code(user, code).await {
+            Ok((input, kind)) => self.feed_verdict(user, input, kind).await,
+            Err(error) => {
+                let now = self.gateway.now();
+                self.input(user, Input::Totp(TotpCheck::Wrong), now);
+                Err(error)
+            }
+        }
+    }
+
+    /// What is still missing.
+    pub fn asked(&self) -> Asked {
+        let Some(bound) = &self.bound else { return Asked::FirstFactor };
+        match &bound.state {
+            None | Some(SignIn::Failed(_)) => Asked::Over,
+            Some(SignIn::Complete(_)) => Asked::Done,
+            Some(state) => match state.next() {
+                Ask::First { .. } => Asked::FirstFactor,
+                Ask::SecondFactor => Asked::SecondFactor,
+                Ask::Nothing => Asked::Over,
+            },
+        }
+    }
+
+    /// The result; `Some` exactly once, when [`Asked::Done`].
+    pub fn finish(&mut self) -> Option<Authenticated> {
+        let bound = self.bound.as_mut()?;
+        match bound.state.take() {
+            Some(SignIn::Complete(proved)) => {
+                Some(Authenticated::new(proved.into_authentication()))
+            }
+            other => {
+                bound.state = other;
+                None
+            }
+        }
+    }
+
+    fn registered(&self, user: &UserName, key: &PublicKey) -> bool {
+        let snapshot = self.gateway.snapshot();
+        let Some(found) = snapshot.facts.users.get(user) else { return false };
+        !found.disabled
+            && found.ssh_keys.iter().any(|line| {
+                PublicKey::from_openssh(line).is_ok_and(|known| known.key_data() == key.key_data())
+            })
+    }
+
+    fn enabled(&self, user: &UserName) -> bool {
+        let snapshot = self.gateway.snapshot();
+        snapshot.facts.users.get(user).is_some_and(|user| !user.disabled)
+    }
+
+    /// Counts the attempt before anything is compared, so that guesses made at once all count.
+    async fn count_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+        let now = self.gateway.now();
+        let wait = match self.gateway.sources().attempt(self.source, now) {
+            Verdict::Wait { until } => Some(until),
+            Verdict::Proceed => {
+                let counted = self
+                    .gateway
+                    .store()
+                    .update_attempts(
+                        AttemptScope::User,
+                        user.as_str(),
+                        now,
+                        |state: &mut Attempts| {
+                            state.attempt(&PER_USER, now).map(|next| *state = next).err()
+                        },
+                    )
+                    .await;
+                counted.map_err(|error| SignInError::Unavailable(error.to_string()))?
+            }
+        };
+        let Some(until) = wait else { return Ok(()) };
+        self.audit(Some(user), Outcome::Refused("too many failed attempts".into()), "").await?;
+        Err(SignInError::TooMany { retry_after: until.since(now) })
+    }
+
+    async fn take_back_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+        self.gateway.sources().taken_back(self.source);
+        let now = self.gateway.now();
+        let forgiven = self
+            .gateway
+            .store()
+            .update_attempts(AttemptScope::User, user.as_str(), now, |state: &mut Attempts| {
+                *state = state.taken_back();
+            })
+            .await;
+        forgiven.map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+
+    /// Checks a code and uses it up. Wrong codes count as attempts.
+    async fn check_code(
+        &mut self,
+        user: &UserName,
+        code: Secret<String>,
+    ) -> Result<(Input, FactorKind), SignInError> {
+        if code.expose().len() > MAX_SECRET_BYTES {
+            return Err(SignInError::Refused);
+        }
+        self.count_attempt(user).await?;
+        let unavailable =
+            |error: portcullis_store::StoreError| SignInError::Unavailable(error.to_string());
+        let totp = self.gateway.store().totp(user).await.map_err(unavailable)?;
+        let mut why = "the code is wrong";
+        if let Some(totp) = totp.filter(|totp| totp.confirmed)
+            && let Ok(secret) = TotpSecret::from_bytes(totp.secret)
+        {
+            match totp::check(&secret, &code, self.gateway.now(), totp.last_used_step) {
+                TotpCheck::Accepted { step } => {
+                    if self.gateway.store().use_totp_step(user, step).await.map_err(unavailable)? {
+                        self.take_back_attempt(user).await?;
+                        return Ok((Input::Totp(TotpCheck::Accepted { step }), FactorKind::Totp));
+                    }
+                    why = "the code was used before";
+                }
+                TotpCheck::Replayed => why = "the code was used before",
+                TotpCheck::Wrong => {}
+            }
+        }
+        if let Some(used) = self.use_recovery_code(user, &code).await? {
+            self.take_back_attempt(user).await?;
+            return Ok((
+                Input::Recovery(RecoveryCheck::Accepted { used }),
+                FactorKind::RecoveryCode,
+            ));
+        }
+        self.audit(Some(user), Outcome::Refused(why.into()), "code").await?;
+        Err(SignInError::Refused)
+    }
+
+    async fn use_recovery_code(
+        &self,
+        user: &UserName,
+        code: &Secret<String>,
+    ) -> Result<Option<RecoveryHash>, SignInError> {
+        let store = self.gateway.store();
+        let unavailable =
+            |error: portcullis_store::StoreError| SignInError::Unavailable(error.to_string());
+        let stored = store.recovery_codes(user).await.map_err(unavailable)?;
+        let hashes: Vec<RecoveryHash> =
+            stored.iter().filter_map(|text| text.parse().ok()).collect();
+        let RecoveryCheck::Accepted { used } = recovery::check(user, code, &hashes) else {
+            return Ok(None);
+        };
+        let first = store.use_recovery_code(user, &used.to_string(), self.gateway.now()).await;
+        Ok(first.map_err(unavailable)?.then_some(used))
+    }
+
+    async fn feed(
+        &mut self,
+        user: &UserName,
+        input: Input,
+        kind: FactorKind,
+    ) -> Result<Asked, SignInError> {
+        self.feed_verdict(user, input, kind).await
+    }
+
+    /// Feeds a verdict to the state machine, audits what came of it and says what is missing.
+    async fn feed_verdict(
+        &mut self,
+        user: &UserName,
+        input: Input,
+        kind: FactorKind,
+    ) -> Result<Asked, SignInError> {
+        let refusal = refusal_of(&input);
+        let now = self.gateway.now();
+        let before = self.asked();
+        self.input(user, input, now);
+        let asked = self.asked();
+        let outcome = match (refusal, asked) {
+            (Some(why), _) => Outcome::Refused(why),
+            (None, Asked::Over) => Outcome::Refused("the sign-in is over".into()),
+            (None, Asked::FirstFactor) => Outcome::Refused("not accepted as a first factor".into()),
+            (None, _) => Outcome::Success,
+        };
+        let refused = outcome != Outcome::Success;
+        self.audit(Some(user), outcome, kind.as_str()).await?;
+        if refused || (before == asked && asked != Asked::Done) {
+            return Err(SignInError::Refused);
+        }
+        Ok(asked)
+    }
+
+    fn input(&mut self, user: &UserName, input: Input, now: Timestamp) {
+        if let Some(bound) = &mut self.bound {
+            bound.state = bound.state.take().map(|state| state.input(user, input, now));
+        }
+    }
+
+    async fn audit(
+        &self,
+        user: Option<&UserName>,
+        outcome: Outcome,
+        factor: &str,
+    ) -> Result<(), SignInError> {
+        let succeeded = outcome == Outcome::Success;
+        let mut event = Event::new(Activity::Authenticate, self.gateway.now())
+            .source(self.source)
+            .detail("factor", factor)
+            .detail("complete", self.asked() == Asked::Done)
+            .outcome(outcome);
+        if let Some(user) = user {
+            event = event.user(user);
+        }
+        let label = if succeeded { "success" } else { "refused" };
+        metrics::counter!("portcullis_sign_ins_total", "outcome" => label).increment(1);
+        let written = self.gateway.auditor().write(event).await;
+        written.map(drop).map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+}
+
+/// Why a verdict proves nothing; `None` if it does.
+fn refusal_of(input: &Input) -> Option<String> {
+    use portcullis_identity::login::TokenCheck;
+    use portcullis_identity::password::PasswordCheck;
+    match input {
+        Input::Password(PasswordCheck::Wrong) => Some("the password is wrong".into()),
+        Input::SshKey(SignatureCheck::Invalid) => Some("the key is not registered".into()),
+        Input::Certificate(Err(error)) => Some(error.to_string()),
+        Input::Certificate(Ok(factors)) if factors.is_empty() => {
+            Some("the user is unknown or disabled".into())
+        }
+        Input::Token(TokenCheck::Refused) => Some("the token is not good".into()),
+        Input::Totp(TotpCheck::Replayed) => Some("the code was used before".into()),
+        Input::Totp(TotpCheck::Wrong) | Input::Recovery(RecoveryCheck::Wrong) => {
+            Some("the code is wrong".into())
+        }
+        _ => None,
+    }
+}
