@@ -1,0 +1,440 @@
+//! Running a program: from an authorised channel to its last byte, and back.
+//!
+//! Bytes flow both ways between the two halves; each is recorded before it is passed on. One task
+//! drives both directions of a channel. What a file transfer says is [`crate::files`]'s business.
+
+use std::sync::Arc;
+
+use portcullis_domain::Action;
+use portcullis_gateway::{EndReason, LiveSession, Observation};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client, server};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::connection::{Connection, Open};
+use crate::conversation::{Command, Preparation, Program, Terminal, Wanted, accepts_environment};
+use crate::files;
+use crate::flow::Counted;
+use crate::options::{FAREWELL, TARGET_REPLY_TIMEOUT};
+
+/// Exit status of a session the gate refused or ended.
+pub(crate) const REFUSED_STATUS: u32 = 254;
+/// Exit status where a connection without a target was asked to run something.
+pub(crate) const USAGE_STATUS: u32 = 255;
+/// `SSH_EXTENDED_DATA_STDERR` (RFC 4254 section 5.2).
+pub(crate) const STDERR: u32 = 1;
+/// Longest wait for a refused client to take what it is told.
+const TELL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The client's side of a channel.
+pub(crate) type Front = Channel<server::Msg>;
+/// The target's side.
+pub(crate) type Far = Channel<client::Msg>;
+/// Writing to the client.
+pub(crate) type FrontWriter = ChannelWriteHalf<server::Msg>;
+/// Writing to the target.
+pub(crate) type FarWriter = ChannelWriteHalf<client::Msg>;
+
+/// Why a direction stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The channel was closed.
+    Closed,
+    /// The connection is gone, or the session must not go on; its end is under way.
+    Gone,
+}
+
+/// Authorises and runs what a session channel wants, and closes it.
+pub(crate) async fn run(
+    connection: Arc<Connection>,
+    front: Front,
+    wanted: Wanted,
+    place: OwnedSemaphorePermit,
+) {
+    let _place = place;
+    let counted = Counted::new(&connection.gauges, front.id());
+    let has_terminal = wanted.preparation().terminal.is_some();
+    let plan = match files::Plan::of(wanted.command(), has_terminal) {
+        Ok(plan) => plan,
+        Err(told) => return refuse(&front, &told, has_terminal, REFUSED_STATUS).await,
+    };
+    let entered = connection.enter(plan.actions(wanted.command())).await;
+    let (open, program) = match entered {
+        Ok((open, allowed)) => (open, wanted.allowed(&allowed)),
+        Err(told) => return refuse(&front, &told, has_terminal, REFUSED_STATUS).await,
+    };
+    let number = connection.next_number();
+    let started = tokio::select! {
+        started = start(&open, &connection, &front, &program, number) => started,
+        () = connection.over().cancelled() => Err(String::new()),
+    };
+    let far = match started {
+        Ok(far) => far,
+        Err(told) => {
+            let told = connection.farewell().unwrap_or(&told).to_owned();
+            return refuse(&front, &told, has_terminal, REFUSED_STATUS).await;
+        }
+    };
+    let pair = Pair {
+        live: open.live.clone(),
+        number,
+        counted,
+        far_counted: Counted::new(&open.back.gauges, far.id()),
+    };
+    let front_id = front.id();
+    let (front_reader, front_writer) = front.split();
+    let (far_reader, far_writer) = far.split();
+    let ends =
+        Ends { front_reader, front_writer: &front_writer, far_reader, far_writer: &far_writer };
+    let relayed = async {
+        match plan {
+            files::Plan::Terminal => terminal(&pair, &connection, ends).await,
+            files::Plan::Scp(invocation) => files::scp(&pair, &connection, ends, invocation).await,
+            files::Plan::Sftp => files::sftp(&pair, &connection, ends).await,
+        }
+    };
+    tokio::select! {
+        () = relayed => {}
+        () = connection.over().cancelled() => {
+            farewell(&connection, front_id, &front_writer, has_terminal).await;
+            let _ = far_writer.close().await;
+        }
+    }
+}
+
+/// One relayed channel.
+pub(crate) struct Pair {
+    pub(crate) live: LiveSession,
+    pub(crate) number: u32,
+    pub(crate) counted: Counted,
+    pub(crate) far_counted: Counted,
+}
+
+/// The four halves of a relayed channel.
+pub(crate) struct Ends<'a> {
+    pub(crate) front_reader: ChannelReadHalf,
+    pub(crate) front_writer: &'a FrontWriter,
+    pub(crate) far_reader: ChannelReadHalf,
+    pub(crate) far_writer: &'a FarWriter,
+}
+
+/// Opens the channel on the target and starts the program. The error is what to tell the person.
+async fn start(
+    open: &Arc<Open>,
+    connection: &Arc<Connection>,
+    front: &Front,
+    program: &Program,
+    number: u32,
+) -> Result<Far, String> {
+    let Program { command, preparation } = program;
+    record_start(&open.live, program, number).await.map_err(|error| error.to_string())?;
+    if preparation.x11 {
+        note(front, preparation, "X11 forwarding is not allowed through the gate").await;
+    }
+    let failed = |error: russh::Error| {
+        format!("`{}` does not open a session: {error}", open.live.target().name)
+    };
+    let opening = timeout(TARGET_REPLY_TIMEOUT, open.back.handle.channel_open_session());
+    let mut far = opening.await.map_err(|_| no_answer(open))?.map_err(failed)?;
+    prepare(open, connection, front, preparation, &far).await.map_err(failed)?;
+    match command {
+        Command::Shell => far.request_shell(true).await,
+        Command::Exec(line) => far.exec(true, line.as_bytes()).await,
+        Command::Subsystem(name) => far.request_subsystem(true, name.as_str()).await,
+    }
+    .map_err(failed)?;
+    let begun = timeout(TARGET_REPLY_TIMEOUT, until_begun(&mut far));
+    if begun.await.map_err(|_| no_answer(open))? {
+        Ok(far)
+    } else {
+        let _ = far.close().await;
+        Err(format!("`{}` refused to start this", open.live.target().name))
+    }
+}
+
+fn no_answer(open: &Open) -> String {
+    format!("`{}` did not answer; try again later", open.live.target().name)
+}
+
+async fn record_start(
+    live: &LiveSession,
+    program: &Program,
+    number: u32,
+) -> Result<(), portcullis_gateway::RecordError> {
+    if let Some(Terminal { columns, rows, .. }) = &program.preparation.terminal {
+        let pty = Observation::Pty { channel: number, cols: *columns, rows: *rows };
+        live.observe(pty).await?;
+    }
+    let text = match &program.command {
+        Command::Shell => return Ok(()),
+        Command::Exec(line) => line,
+        Command::Subsystem(name) => name,
+    };
+    live.observe(Observation::Command { channel: number, text }).await
+}
+
+/// Environment, terminal and agent, in this order.
+async fn prepare(
+    open: &Arc<Open>,
+    connection: &Arc<Connection>,
+    front: &Front,
+    preparation: &Preparation,
+    far: &Far,
+) -> Result<(), russh::Error> {
+    let accepted = &open.live.target().ssh.accept_env;
+    for (name, value) in &preparation.environment {
+        if accepts_environment(accepted, name) {
+            far.set_env(false, name.as_str(), value.as_str()).await?;
+        }
+    }
+    if let Some(t) = &preparation.terminal {
+        far.request_pty(false, &t.term, t.columns, t.rows, t.width, t.height, &t.modes).await?;
+    }
+    if preparation.agent {
+        match open.live.authorize(Action::AgentForward).await {
+            Ok(_) => {
+                open.back.asked.allow_agent();
+                far.agent_forward(false).await?;
+            }
+            Err(refused) => {
+                let told = format!("agent forwarding refused: {}", refused.told());
+                note(front, preparation, &told).await;
+            }
+        }
+    }
+    tracing::trace!(session = %open.live.id(), over = connection.over().is_cancelled(), "prepared");
+    Ok(())
+}
+
+/// Waits for the answer to the program request.
+async fn until_begun(far: &mut Far) -> bool {
+    loop {
+        match far.wait().await {
+            Some(ChannelMsg::Success) => return true,
+            Some(ChannelMsg::Failure | ChannelMsg::Close) | None => return false,
+            Some(_) => {}
+        }
+    }
+}
+
+/// Shells and commands: everything is recorded.
+async fn terminal(pair: &Pair, connection: &Arc<Connection>, ends: Ends<'_>) {
+    let Ends { mut front_reader, front_writer, mut far_reader, far_writer } = ends;
+    let up = async {
+        while let Some(message) = front_reader.wait().await {
+            let step = upward(pair, message, far_writer, Content::Recorded).await;
+            if let Err(stopped) = step {
+                return stopped;
+            }
+        }
+        Stopped::Gone
+    };
+    let down = async {
+        while let Some(message) = far_reader.wait().await {
+            let step = downward(pair, connection, message, front_writer, Content::Recorded).await;
+            if let Err(stopped) = step {
+                return stopped;
+            }
+        }
+        Stopped::Gone
+    };
+    both(pair, up, down, front_writer, far_writer).await;
+}
+
+/// Drives both directions. The target's end ends the channel; the client's end is passed to the
+/// target, whose end is awaited.
+pub(crate) async fn both(
+    pair: &Pair,
+    up: impl Future<Output = Stopped>,
+    down: impl Future<Output = Stopped>,
+    front_writer: &FrontWriter,
+    far_writer: &FarWriter,
+) {
+    tokio::pin!(up, down);
+    let mut client_is_done = false;
+    loop {
+        tokio::select! {
+            stopped = &mut down => {
+                if stopped == Stopped::Gone {
+                    target_gone(pair).await;
+                }
+                let _ = front_writer.close().await;
+                return;
+            }
+            stopped = &mut up, if !client_is_done => {
+                client_is_done = true;
+                let _ = far_writer.close().await;
+                if stopped == Stopped::Gone {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The target's connection broke without closing the channel: the whole session ends, which then
+/// tells the person.
+async fn target_gone(pair: &Pair) {
+    pair.live.end(EndReason::TargetLeft);
+    std::future::pending().await
+}
+
+/// Whether bytes are recorded or only counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// As frames of the recording.
+    Recorded,
+    /// File content, which the audit log has by digest.
+    Counted,
+}
+
+/// One message from the client.
+pub(crate) async fn upward(
+    pair: &Pair,
+    message: ChannelMsg,
+    far: &FarWriter,
+    content: Content,
+) -> Result<(), Stopped> {
+    let number = pair.number;
+    let sent = match message {
+        ChannelMsg::Data { data } => {
+            match content {
+                Content::Recorded => {
+                    let seen = Observation::Input { channel: number, data: &data };
+                    recorded(pair.live.observe(seen).await).await?;
+                }
+                Content::Counted => pair.live.touch(),
+            }
+            let bytes = data.len();
+            let sent = far.data_bytes(data).await;
+            pair.counted.went(bytes);
+            sent
+        }
+        ChannelMsg::ExtendedData { data, .. } => {
+            pair.counted.went(data.len());
+            Ok(())
+        }
+        ChannelMsg::Eof => far.eof().await,
+        ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+            let seen = Observation::Resize { channel: number, cols: col_width, rows: row_height };
+            recorded(pair.live.observe(seen).await).await?;
+            far.window_change(col_width, row_height, pix_width, pix_height).await
+        }
+        ChannelMsg::Signal { signal } => far.signal(signal).await,
+        ChannelMsg::Close => return Err(Stopped::Closed),
+        _ => Ok(()),
+    };
+    sent.map_err(|_| Stopped::Gone)
+}
+
+/// One message from the target.
+pub(crate) async fn downward(
+    pair: &Pair,
+    connection: &Connection,
+    message: ChannelMsg,
+    front: &FrontWriter,
+    content: Content,
+) -> Result<(), Stopped> {
+    let number = pair.number;
+    let sent = match message {
+        ChannelMsg::Data { data } => {
+            match content {
+                Content::Recorded => {
+                    let seen = Observation::Output { channel: number, data: &data };
+                    recorded(pair.live.observe(seen).await).await?;
+                }
+                Content::Counted => pair.live.touch(),
+            }
+            let bytes = data.len();
+            let sent = front.data_bytes(data).await;
+            pair.far_counted.went(bytes);
+            sent
+        }
+        ChannelMsg::ExtendedData { data, ext } => {
+            let bytes = data.len();
+            let seen = Observation::Error { channel: number, data: &data };
+            recorded(pair.live.observe(seen).await).await?;
+            let sent = front.extended_data_bytes(ext, data).await;
+            pair.far_counted.went(bytes);
+            sent
+        }
+        ChannelMsg::Eof => front.eof().await,
+        ChannelMsg::ExitStatus { exit_status } => {
+            let seen = Observation::Exit { channel: number, status: exit_status };
+            recorded(pair.live.observe(seen).await).await?;
+            front.exit_status(exit_status).await
+        }
+        ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
+            let id = front.id();
+            let handle = &connection.front;
+            handle
+                .exit_signal_request(id, signal_name, core_dumped, error_message, lang_tag)
+                .await
+                .map_err(|()| russh::Error::SendError)
+        }
+        ChannelMsg::Close => return Err(Stopped::Closed),
+        _ => Ok(()),
+    };
+    // A client that is gone ends the session from its own side.
+    sent.map_err(|_| Stopped::Closed)
+}
+
+/// INVARIANT: what could not be recorded is not passed on. The session has been told to end; this
+/// direction waits for that instead of ending the channel as if the program had.
+async fn recorded(observed: Result<(), portcullis_gateway::RecordError>) -> Result<(), Stopped> {
+    match observed {
+        Ok(()) => Ok(()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Text for a person on a channel, with the line ends its terminal needs.
+pub(crate) fn lines(text: &str, has_terminal: bool) -> String {
+    let end = if has_terminal { "\r\n" } else { "\n" };
+    let mut shown = String::with_capacity(text.len() + 16);
+    for line in text.lines() {
+        shown.push_str(line);
+        shown.push_str(end);
+    }
+    shown
+}
+
+/// A remark that does not end anything.
+async fn note(front: &Front, preparation: &Preparation, text: &str) {
+    let text = lines(&format!("portcullis: {text}"), preparation.terminal.is_some());
+    let _ = timeout(TELL_TIMEOUT, front.extended_data_bytes(STDERR, text.into_bytes())).await;
+}
+
+/// Says why not, and closes the channel.
+pub(crate) async fn refuse(front: &Front, told: &str, has_terminal: bool, status: u32) {
+    let text = lines(&format!("portcullis: {told}"), has_terminal);
+    let telling = async {
+        let _ = front.extended_data_bytes(STDERR, text.into_bytes()).await;
+        let _ = front.exit_status(status).await;
+        let _ = front.eof().await;
+        let _ = front.close().await;
+    };
+    let _ = timeout(TELL_TIMEOUT, telling).await;
+}
+
+/// The last words on a running channel. A client that does not read does not get them.
+async fn farewell(
+    connection: &Connection,
+    front: ChannelId,
+    writer: &FrontWriter,
+    has_terminal: bool,
+) {
+    let Some(told) = connection.farewell() else { return };
+    let text = format!("\r\n{}\r\n", lines(&format!("portcullis: {told}"), true).trim_end());
+    let telling = async {
+        let _ = if has_terminal {
+            writer.data_bytes(text.into_bytes()).await
+        } else {
+            writer.extended_data_bytes(STDERR, text.into_bytes()).await
+        };
+        let _ = connection.front.exit_status_request(front, REFUSED_STATUS).await;
+        let _ = writer.eof().await;
+        let _ = writer.close().await;
+    };
+    let _ = timeout(FAREWELL, telling).await;
+}

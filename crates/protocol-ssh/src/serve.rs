@@ -1,0 +1,332 @@
+//! Accepting clients and accompanying each connection from its first byte to its last.
+//!
+//! In flows a listener, out flow connections to [`crate::front`]. Strangers are few, brief and
+//! counted: half-open connections are bounded overall and per source, and sign-in has one time
+//! limit from the TCP connection on.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_domain::audit::{Activity, Event, Outcome};
+use portcullis_gateway::{EndReason, Gateway};
+use russh::keys::PrivateKey;
+use russh::{SshId, server};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::algorithms;
+use crate::connection::Connection;
+use crate::flow::{Flow, Gauges, Rule, Throttled};
+use crate::front::{Arrival, Front};
+use crate::jump::Jump;
+use crate::options::{
+    CHANNEL_MESSAGES, CLIENT_WINDOW_BYTES, EVENT_MESSAGES, KEEPALIVE, MAX_AUTH_ATTEMPTS,
+    MAX_PACKET_BYTES, Options, PEER_GONE, REJECTION_TIME,
+};
+use crate::sign_in::{Door, SignIn, first_methods};
+
+/// Pause after a failed accept (out of file descriptors, most likely).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for sessions to end when the node stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for a client to leave after it was told to.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(150);
+/// How often refused strangers are audited at most.
+const FLOOD_REPORT: Duration = Duration::from_secs(60);
+
+/// What all connections share.
+pub(crate) struct Room {
+    pub(crate) gateway: Gateway,
+    pub(crate) tasks: TaskTracker,
+    options: Options,
+    config: Arc<server::Config>,
+    half_open: Arc<HalfOpen>,
+    stop: CancellationToken,
+}
+
+/// The SSH room: the gate's door for SSH clients.
+pub struct SshRoom {
+    gateway: Gateway,
+    options: Options,
+    host_key: PrivateKey,
+}
+
+impl SshRoom {
+    /// A room that presents `host_key` to clients.
+    pub fn new(gateway: Gateway, options: Options, host_key: PrivateKey) -> Self {
+        Self { gateway, options, host_key }
+    }
+
+    /// Serves clients until `stop`; then every session is told and ended before this returns.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let room = Arc::new(Room {
+            config: Arc::new(server_config(self.host_key)),
+            half_open: Arc::new(HalfOpen::new(&self.options)),
+            gateway: self.gateway,
+            options: self.options,
+            tasks: TaskTracker::new(),
+            stop: stop.clone(),
+        });
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => room.receive(stream, peer.ip().to_canonical()),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        room.tasks.close();
+        let _ = timeout(STOP_TIMEOUT, room.tasks.wait()).await;
+    }
+}
+
+fn server_config(host_key: PrivateKey) -> server::Config {
+    server::Config {
+        server_id: SshId::Standard("SSH-2.0-Portcullis".into()),
+        methods: first_methods(),
+        auth_rejection_time: REJECTION_TIME,
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        keys: vec![host_key],
+        limits: algorithms::rekeying(),
+        window_size: CLIENT_WINDOW_BYTES,
+        maximum_packet_size: MAX_PACKET_BYTES,
+        channel_buffer_size: CHANNEL_MESSAGES,
+        event_buffer_size: EVENT_MESSAGES,
+        preferred: algorithms::towards_clients(),
+        max_auth_attempts: MAX_AUTH_ATTEMPTS,
+        inactivity_timeout: None,
+        // russh would also ask during sign-in, where OpenSSH does not expect it: TCP asks instead.
+        keepalive_interval: None,
+        keepalive_max: 0,
+        nodelay: true,
+        ..server::Config::default()
+    }
+}
+
+impl Room {
+    fn receive(self: &Arc<Self>, stream: TcpStream, source: IpAddr) {
+        let Some(stranger) = self.half_open.enter(source) else {
+            metrics::counter!("portcullis_ssh_strangers_refused_total").increment(1);
+            self.report_flood(source);
+            return;
+        };
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "a client's socket could not be prepared");
+        }
+        let door = Door::Gate(SignIn::new(self.gateway.sign_in(source)));
+        let jump = Jump::new(Arc::clone(self));
+        let work = attend(Arc::clone(self), stream, door, Some(jump), Some(stranger));
+        self.tasks.spawn(work);
+    }
+
+    /// One finding a minute, however many are refused.
+    fn report_flood(self: &Arc<Self>, source: IpAddr) {
+        let Some(refused) = self.half_open.due_report() else { return };
+        tracing::warn!(%source, refused, "too many connections that have not signed in");
+        let event = Event::new(Activity::Finding, self.gateway.now())
+            .source(source)
+            .outcome(Outcome::Refused("too many connections that have not signed in".into()))
+            .detail("finding", "half_open_flood")
+            .detail("refused", refused);
+        let room = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = room.gateway.auditor().write(event).await {
+                tracing::error!(%error, "a flood could not be audited");
+            }
+        });
+    }
+}
+
+/// No delay for small packets; a dead peer is noticed within a minute or so.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let probes = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&probes.with_retries(3))
+}
+
+/// Serves one connection to its end. `stranger` is held until sign-in is complete.
+pub(crate) async fn attend<S>(
+    room: Arc<Room>,
+    stream: S,
+    door: Door,
+    jump: Option<Jump>,
+    stranger: Option<Stranger>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let flow = Flow::new(Rule::Trickle);
+    let grace = Instant::now() + room.options.login_grace;
+    let (told, arrived) = oneshot::channel();
+    let gauges = Gauges::new(Arc::clone(&flow));
+    let front =
+        Front::new(room.gateway.clone(), room.options.banner.clone(), door, jump, gauges, told);
+    let stream = Throttled::new(stream, Arc::clone(&flow));
+    let starting = Box::pin(server::run_stream(Arc::clone(&room.config), stream, front));
+    let started = tokio::select! {
+        started = starting => started,
+        () = sleep_until(grace) => return,
+        () = room.stop.cancelled() => return,
+    };
+    let mut session = match started {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::debug!(%error, "a client left before the key exchange");
+            return;
+        }
+    };
+    let arrival = tokio::select! {
+        ended = &mut session => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a client left before it had signed in");
+            }
+            return;
+        }
+        arrival = arrived => arrival,
+        () = sleep_until(grace) => return flow.cut(),
+        () = room.stop.cancelled() => return flow.cut(),
+    };
+    drop(stranger);
+    match arrival {
+        Ok(Arrival::Target(connection)) => {
+            Box::pin(accompany(&room, &connection, &mut session)).await;
+        }
+        Ok(Arrival::Jump) => {
+            tokio::select! {
+                _ = &mut session => {}
+                () = room.stop.cancelled() => {
+                    // The sessions inside say goodbye through this connection.
+                    let _ = timeout(STOP_TIMEOUT / 2, &mut session).await;
+                }
+            }
+        }
+        Err(_) => {}
+    }
+    flow.cut();
+}
+
+/// Waits for whatever ends a connection first, and ends the rest.
+async fn accompany(
+    room: &Room,
+    connection: &Arc<Connection>,
+    session: &mut server::RunningSession<Front>,
+) {
+    let reason = loop {
+        tokio::select! {
+            ended = &mut *session => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a client connection ended");
+                }
+                break EndReason::ClientLeft;
+            }
+            reason = connection.session_ended() => break reason,
+            () = room.stop.cancelled() => break EndReason::NodeStopping,
+            () = sleep(KEEPALIVE) => {
+                if connection.target_is_gone(PEER_GONE) {
+                    connection.end(EndReason::TargetLeft);
+                }
+            }
+        }
+    };
+    connection.say_goodbye(&reason).await;
+    if !matches!(reason, EndReason::ClientLeft) {
+        let _ = timeout(LEAVE_TIMEOUT, session).await;
+    }
+    connection.close().await;
+}
+
+/// Connections that have not signed in yet.
+struct HalfOpen {
+    limit: usize,
+    per_source: usize,
+    sources: Mutex<HashMap<IpAddr, usize>>,
+    refused: AtomicU64,
+    reported: Mutex<Option<Instant>>,
+}
+
+/// A place among them.
+pub(crate) struct Stranger {
+    half_open: Arc<HalfOpen>,
+    source: IpAddr,
+}
+
+impl HalfOpen {
+    fn new(options: &Options) -> Self {
+        Self {
+            limit: options.max_half_open,
+            per_source: options.max_half_open_per_source,
+            sources: Mutex::new(HashMap::new()),
+            refused: AtomicU64::new(0),
+            reported: Mutex::new(None),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = sources.values().sum();
+        let here = sources.get(&source).copied().unwrap_or(0);
+        if all >= self.limit || here >= self.per_source {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        sources.insert(source, here + 1);
+        Some(Stranger { half_open: Arc::clone(self), source })
+    }
+
+    /// How many were refused since the last report, if the next one is due.
+    fn due_report(&self) -> Option<u64> {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_some_and(|at| at.elapsed() < FLOOD_REPORT) {
+            return None;
+        }
+        *reported = Some(Instant::now());
+        Some(self.refused.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut sources = self.half_open.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = sources.get_mut(&self.source) {
+            *here -= 1;
+            if *here == 0 {
+                sources.remove(&self.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn strangers_are_bounded_overall_and_per_source_and_reported_once_a_minute() {
+        let options =
+            Options { max_half_open: 3, max_half_open_per_source: 2, ..Options::default() };
+        let half_open = Arc::new(HalfOpen::new(&options));
+        let (a, b, c): (IpAddr, IpAddr, IpAddr) =
+            ([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into());
+        let first = half_open.enter(a).unwrap();
+        let _second = half_open.enter(a).unwrap();
+        assert!(half_open.enter(a).is_none());
+        let _third = half_open.enter(b).unwrap();
+        assert!(half_open.enter(c).is_none());
+        assert_eq!(half_open.due_report(), Some(2));
+        assert_eq!(half_open.due_report(), None);
+        drop(first);
+        assert!(half_open.enter(c).is_some());
+    }
+}
