@@ -463,14 +463,6 @@ impl ScpObserver {
     }
 }
 
-impl ScpInvocation {
-    /// Whether the path can only be a directory.
-    fn is_directory(&self) -> bool {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
-        self.directory || matches!(name, "" | "." | ".." | "~")
-    }
-}
-
 impl Transfer {
     /// Takes content from the front of `data` and returns the rest.
     fn take<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {

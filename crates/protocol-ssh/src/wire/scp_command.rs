@@ -28,6 +28,14 @@ pub struct ScpInvocation {
     pub directory: bool,
 }
 
+impl ScpInvocation {
+    /// Whether the path can only be a directory.
+    pub(super) fn is_directory(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        self.directory || matches!(name, "" | "." | ".." | "~")
+    }
+}
+
 /// Reads `scp (-t|-f) [-r] [-p] [-d] [-v] [-q] [--] PATH`. `None` for everything else: several paths,
 /// unknown options, and every character with a meaning to some shell (quotes, patterns, variables,
 /// `;`, `$(`, ...), because then the path that is written to would not be the one that is decided on.
