@@ -2,7 +2,9 @@
 //! texts and bytes in, rows of the same out.
 //!
 //! Everything that differs between SQLite and PostgreSQL is here and in `schema`: how a
-//! connection opens, how a transaction begins, how a value is decoded.
+//! connection opens, how a transaction begins, how a value is decoded. An enum of two drivers
+//! and not sqlx's `Any`, because that can neither begin a transaction with the write lock nor
+//! set what a connection must have (durability, TLS, timeouts), and guesses the type of nulls.
 //!
 //! Must never know: what the tables mean.
 
@@ -23,8 +25,10 @@ use sqlx::{SqlStr, Transaction};
 use crate::error::StoreError;
 pub(crate) use value::{Arg, Row, args, document};
 
-/// Longest wait for a connection: the SQLite writer is one connection that all writes share.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for the one connection that all writes to SQLite share, or for a reader.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for a connection to PostgreSQL, new or free.
+const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for one statement or commit; a database that is slower counts as gone.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process that holds the write lock.
@@ -91,7 +95,7 @@ impl Database {
             .pragma("trusted_schema", "OFF");
         let pool = || {
             SqlitePoolOptions::new()
-                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
@@ -113,7 +117,7 @@ impl Database {
         let options = postgres_options(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await
             .map_err(StoreError::from)?;
@@ -259,12 +263,13 @@ pub(crate) enum DatabaseError {
     Store(#[from] StoreError),
 }
 
-/// Bounds one conversation with the database.
+/// Bounds one exchange with the database, for when it neither answers nor hangs up: pools bound
+/// the wait for a connection and PostgreSQL bounds statements, but not a network that is silent.
 async fn within<T, F>(work: F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
-    match tokio::time::timeout(ACQUIRE_TIMEOUT + STATEMENT_TIMEOUT, work).await {
+    match tokio::time::timeout(SQLITE_ACQUIRE_TIMEOUT + STATEMENT_TIMEOUT, work).await {
         Ok(result) => result.map_err(StoreError::from),
         Err(elapsed) => Err(StoreError::unavailable(elapsed)),
     }
@@ -300,4 +305,43 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, UrlError> {
         ("lock_timeout", millis.as_str()),
         ("idle_in_transaction_session_timeout", millis.as_str()),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_another_machine_must_prove_its_name_unless_the_url_says_otherwise() {
+        let mode = |url: &str| postgres_options(url).unwrap().get_ssl_mode();
+        assert!(matches!(mode("postgres://u@db.example/p"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://u@192.0.2.1/p"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://u@db.example/p?sslmode=require"), PgSslMode::Require));
+        for local in ["127.0.0.1", "localhost", "[::1]", "%2Frun%2Fpostgresql"] {
+            let mode = mode(&format!("postgres://u@{local}/p"));
+            assert!(!matches!(mode, PgSslMode::VerifyFull), "{local}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_sqlite_store_is_durable_private_and_enforces_references() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let database = Database::open(&format!("sqlite://{}", path.display())).await.unwrap();
+        let mut tx = database.write().await.unwrap();
+        for (pragma, expected) in [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1)] {
+            let row = tx.row(pragma, args![]).await.unwrap().unwrap();
+            assert_eq!(row.int(0).unwrap(), expected, "{pragma}");
+        }
+        let row = tx.row("PRAGMA journal_mode", args![]).await.unwrap().unwrap();
+        assert_eq!(row.text(0).unwrap(), "wal");
+        tx.execute("CREATE TABLE t (n INTEGER)", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);
+        }
+        let refused = database.rows("DELETE FROM t RETURNING n", args![]).await;
+        assert!(refused.is_err(), "readers cannot write");
+    }
 }

@@ -27,7 +27,8 @@ pub struct Node {
 
 impl Store {
     /// Says that a node lives and that the store takes its writes. Its failure is what a lease
-    /// is lost by.
+    /// is lost by. A silent network can hold it for many seconds; it may be given up at any
+    /// moment, so wrap it in the timeout the lease needs.
     pub async fn heartbeat(&self, node: &str, now: Timestamp) -> Result<(), StoreError> {
         if node.is_empty() || node.len() > MAX_NODE_NAME_BYTES {
             let why = format!("a name has 1 to {MAX_NODE_NAME_BYTES} bytes");

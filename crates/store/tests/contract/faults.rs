@@ -130,15 +130,32 @@ pub(crate) async fn a_url_that_names_no_store_is_refused_without_repeating_it() 
 
 /// Nothing that a decision could rest on comes out of a store that is gone.
 async fn check_unavailable(store: &Store) {
-    let gone = |error: &StoreError| matches!(error, StoreError::Unavailable(_));
-    let facts = store.load_facts(NOW).await.unwrap_err();
-    assert!(gone(&facts), "{facts:?}");
-    assert!(gone(&store.revision().await.unwrap_err()));
-    assert!(gone(&store.heartbeat("n1", NOW).await.unwrap_err()));
-    assert!(gone(&store.use_totp_step(&user_name("alice"), 1).await.unwrap_err()));
-    assert!(gone(&store.token(&[1; 32], NOW).await.unwrap_err()));
-    let decide = |r: AccessRequest| r.cancel(&user_name("alice"), NOW);
-    let id = portcullis_domain::RequestId::generate(NOW);
-    let failed = store.transition(id, decide).await;
-    assert!(matches!(failed, Err(TransitionFailure::Store(ref error)) if gone(error)));
+    let alice = user_name("alice");
+    let cancel = async {
+        let decide = |r: AccessRequest| r.cancel(&alice, NOW);
+        let id = portcullis_domain::RequestId::generate(NOW);
+        match store.transition(id, decide).await {
+            Err(TransitionFailure::Store(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    // At once, because each waits for a connection before it gives up.
+    let (facts, revision, heartbeat, code, token, cancelled) = tokio::join!(
+        store.load_facts(NOW),
+        store.revision(),
+        store.heartbeat("n1", NOW),
+        store.use_totp_step(&alice, 1),
+        store.token(&[1; 32], NOW),
+        cancel,
+    );
+    for error in [
+        facts.unwrap_err(),
+        revision.unwrap_err(),
+        heartbeat.unwrap_err(),
+        code.unwrap_err(),
+        token.unwrap_err(),
+        cancelled,
+    ] {
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
 }
