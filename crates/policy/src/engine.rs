@@ -3,6 +3,10 @@
 //! INVARIANT: a diagnostic error is never anything but [`Verdict::Failed`]. Cedar reports an
 //! erring policy and goes on without it, a `forbid` included.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
+
 use cedar_policy::{
     Authorizer, Context, Entities, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
     RestrictedExpression,
@@ -94,8 +98,36 @@ pub(crate) fn stack_shortage() -> Option<String> {
     })
 }
 
+/// Most source addresses kept as Cedar expressions.
+const MAX_SOURCES: usize = 1024;
+
+/// Source addresses as Cedar expressions. Building one makes Cedar parse the name of its own
+/// function, which would be a third of a decision.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(RwLock<HashMap<IpAddr, RestrictedExpression>>);
+
+impl Sources {
+    fn expression(&self, source: IpAddr) -> RestrictedExpression {
+        let source = source.to_canonical();
+        // A panic while the lock is held leaves a complete map.
+        let read = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = read.get(&source) {
+            return known.clone();
+        }
+        drop(read);
+        let expression = RestrictedExpression::new_ip(source.to_string());
+        let mut write = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if write.len() >= MAX_SOURCES {
+            write.clear();
+        }
+        write.insert(source, expression.clone());
+        expression
+    }
+}
+
 /// Evaluates a policy set for one request.
 pub(crate) fn evaluate(
+    sources: &Sources,
     principal: &EntityUid,
     action: &EntityUid,
     resource: &EntityUid,
@@ -106,7 +138,7 @@ pub(crate) fn evaluate(
     if let Some(shortage) = stack_shortage() {
         return Verdict::Failed(vec![shortage]);
     }
-    let context = match context(circumstances) {
+    let context = match context(sources, circumstances) {
         Ok(context) => context,
         Err(error) => return Verdict::Failed(vec![error]),
     };
@@ -122,7 +154,8 @@ pub(crate) fn evaluate(
         errors.sort();
         return Verdict::Failed(errors);
     }
-    let mut reasons: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
+    let mut reasons: Vec<String> =
+        diagnostics.reason().map(|id| AsRef::<str>::as_ref(id).to_owned()).collect();
     reasons.sort();
     match response.decision() {
         cedar_policy::Decision::Allow => Verdict::Allowed(reasons),
@@ -130,7 +163,7 @@ pub(crate) fn evaluate(
     }
 }
 
-pub(crate) fn context(circumstances: &Circumstances<'_>) -> Result<Context, String> {
+fn context(sources: &Sources, circumstances: &Circumstances<'_>) -> Result<Context, String> {
     let c = circumstances;
     let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
     let mut pairs: Vec<(String, RestrictedExpression)> = Vec::with_capacity(10);
@@ -144,7 +177,7 @@ pub(crate) fn context(circumstances: &Circumstances<'_>) -> Result<Context, Stri
     put("second_factor_required", RestrictedExpression::new_bool(required));
     let max_age = c.second_factor_max_age.unwrap_or(0);
     put("second_factor_max_age", RestrictedExpression::new_long(max_age));
-    put("source", RestrictedExpression::new_ip(c.source.to_canonical().to_string()));
+    put("source", sources.expression(c.source));
     match c.detail {
         Detail::None => {}
         Detail::Command { command, plain } => {

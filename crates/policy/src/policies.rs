@@ -14,7 +14,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::compile::{CompiledPolicy, Effect, compile_role};
-use crate::engine::{Names, stack_shortage};
+use crate::engine::{Names, Sources, stack_shortage};
 use crate::limits::check_role;
 use crate::raw::{self, Misread, RawPolicy};
 use crate::slice::Slices;
@@ -144,6 +144,7 @@ pub(crate) struct Compiled {
     pub(crate) targets: BTreeMap<TargetName, Target>,
     pub(crate) environments: BTreeMap<EnvironmentName, Environment>,
     pub(crate) slices: Slices,
+    pub(crate) sources: Sources,
     assignments: BTreeMap<RoleName, RoleAssignment>,
     texts: BTreeMap<PolicyName, PolicyText>,
 }
@@ -262,6 +263,7 @@ impl Compiled {
             targets: facts.targets.clone(),
             environments: facts.environments.clone(),
             slices: Slices::default(),
+            sources: Sources::default(),
             assignments: facts.assignments.clone(),
             texts: facts.policies.clone(),
         })

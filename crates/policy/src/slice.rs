@@ -81,6 +81,7 @@ impl Slice {
         let set = cell.get_or_init(|| self.cut(compiled, subject, kind, without, action));
         match set {
             Ok(set) => evaluate(
+                &compiled.sources,
                 &self.principal,
                 action,
                 &self.resource,
