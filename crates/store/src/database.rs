@@ -291,12 +291,13 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 /// otherwise with `sslmode`: libpq's default would fall back to plain text without a word.
 fn postgres_options(url: &str) -> Result<PgConnectOptions, UrlError> {
     let mut options = PgConnectOptions::from_str(url).map_err(|_| UrlError::Postgres)?;
-    let host = options.get_host();
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
     let local = options.get_socket().map(PathBuf::as_path).is_some()
         || host.starts_with('/')
         || host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if !local && !url.contains("sslmode=") && !url.contains("ssl-mode=") {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if !local && !query.contains("sslmode=") && !query.contains("ssl-mode=") {
         options = options.ssl_mode(PgSslMode::VerifyFull);
     }
     let millis = STATEMENT_TIMEOUT.as_millis().to_string();
@@ -317,6 +318,7 @@ mod tests {
         assert!(matches!(mode("postgres://u@db.example/p"), PgSslMode::VerifyFull));
         assert!(matches!(mode("postgres://u@192.0.2.1/p"), PgSslMode::VerifyFull));
         assert!(matches!(mode("postgres://u@db.example/p?sslmode=require"), PgSslMode::Require));
+        assert!(matches!(mode("postgres://u:sslmode=x@db.example/p"), PgSslMode::VerifyFull));
         for local in ["127.0.0.1", "localhost", "[::1]", "%2Frun%2Fpostgresql"] {
             let mode = mode(&format!("postgres://u@{local}/p"));
             assert!(!matches!(mode, PgSslMode::VerifyFull), "{local}");
