@@ -47,7 +47,12 @@ pub(crate) const EDGES: &[Edge] = &[
 ];
 
 /// The edges only tests use. `testkit` may be used by the tests of every crate.
-pub(crate) const TEST_EDGES: &[Edge] = &[];
+pub(crate) const TEST_EDGES: &[Edge] = &[
+    edge("api", "evidence", "endpoints are tested over a real node, which has a log"),
+    edge("api", "gateway", "endpoints are tested over a real node, which has a gate"),
+    edge("api", "identity", "endpoints are tested over a real node, which has authorities"),
+    edge("api", "store", "endpoints are tested over a real node, which has a store"),
+];
 
 /// The crate of real parts for tests, never part of what is shipped.
 pub(crate) const TESTKIT: &str = "testkit";
