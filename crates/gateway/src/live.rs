@@ -197,10 +197,11 @@ impl LiveSession {
             return Err(Refused::bound(&reason.told()));
         }
         self.remember(&action)?;
+        let who = self.0.who.as_proved_at_start(self.0.gateway.now());
         let permit = self
             .0
             .gateway
-            .authorize(&self.0.who, &self.0.target.name, Some(self.login()), action.clone())
+            .authorize(&who, &self.0.target.name, Some(self.login()), action.clone())
             .await;
         match permit {
             Ok(permit) => {

@@ -21,6 +21,18 @@ impl Authenticated {
         Self { authentication: Arc::new(authentication) }
     }
 
+    /// The same person while a session runs: the second factor was fresh when it began and is not
+    /// asked for again.
+    pub(crate) fn as_proved_at_start(&self, now: portcullis_domain::Timestamp) -> Self {
+        let mut authentication = Authentication::clone(&self.authentication);
+        for factor in &mut authentication.factors {
+            if factor.kind.is_second() {
+                factor.at = now;
+            }
+        }
+        Self::new(authentication)
+    }
+
     /// Who it is.
     pub fn user(&self) -> &UserName {
         &self.authentication.user
@@ -69,7 +81,7 @@ impl Permit {
 /// An action was not allowed. `Display` and [`Refused::told`] are what the user reads.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    decision: Option<Decision>,
+    decision: Option<Box<Decision>>,
     told: String,
 }
 
@@ -93,7 +105,7 @@ impl Refused {
             ),
             Decision::Deny(denial) => denial.told(),
         };
-        Self { decision: Some(decision), told }
+        Self { decision: Some(Box::new(decision)), told }
     }
 
     /// Refused because the gate itself cannot let anyone in.
@@ -113,7 +125,7 @@ impl Refused {
 
     /// The decision, unless the gate was closed.
     pub fn decision(&self) -> Option<&Decision> {
-        self.decision.as_ref()
+        self.decision.as_deref()
     }
 }
 

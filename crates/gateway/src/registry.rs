@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_domain::{Authentication, Decision, Query, SessionId, Timestamp};
+use portcullis_domain::{Decision, Query, SessionId, Timestamp};
 use portcullis_policy::decide;
 use tokio_util::sync::CancellationToken;
 
@@ -137,11 +137,11 @@ impl Gateway {
         if session.has_ended().is_some() {
             return;
         }
-        let who = as_proved_at_start(session.who().authentication(), now);
+        let who = session.who().as_proved_at_start(now);
         let mut ends: Option<Timestamp> = None;
         for action in session.permitted() {
             let query = Query {
-                who: who.clone(),
+                who: who.authentication().clone(),
                 target: session.target().name.clone(),
                 login: Some(session.login().clone()),
                 action,
@@ -176,17 +176,6 @@ fn moved(session: &LiveSession, snapshot: &Snapshot) -> bool {
             || new.ssh.host != old.ssh.host
             || new.ssh.port != old.ssh.port
     })
-}
-
-/// The second factor was fresh when the session began; it is not asked for again while it runs.
-fn as_proved_at_start(authentication: &Authentication, now: Timestamp) -> Authentication {
-    let mut fresh = authentication.clone();
-    for factor in &mut fresh.factors {
-        if factor.kind.is_second() {
-            factor.at = now;
-        }
-    }
-    fresh
 }
 
 pub(crate) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

@@ -48,7 +48,7 @@ pub(crate) struct Current {
 impl Current {
     /// Reads the store for the first time.
     pub(crate) async fn load(store: &Store, now: Timestamp) -> Result<Self, RefreshError> {
-        let snapshot = read(store, now).await?;
+        let snapshot = read(store, now, None).await?;
         Ok(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             heard: AtomicI64::new(now.as_millis()),
@@ -71,7 +71,8 @@ impl Current {
         let revision = store.revision().await?;
         let changed = revision != self.snapshot.load().facts.revision;
         if changed {
-            let snapshot = read(store, now).await?;
+            let before = self.snapshot.load().policies.clone();
+            let snapshot = read(store, now, Some(before)).await?;
             self.snapshot.store(Arc::new(snapshot));
         }
         self.heard.fetch_max(now.as_millis(), Ordering::Relaxed);
@@ -87,10 +88,19 @@ impl Current {
 
 /// Compiling thousands of roles takes CPU time, so it happens off the async threads, on a thread
 /// whose stack is large enough for the policy engine.
-async fn read(store: &Store, now: Timestamp) -> Result<Snapshot, RefreshError> {
+/// What has not changed since `before` is not compiled again.
+async fn read(
+    store: &Store,
+    now: Timestamp,
+    before: Option<Policies>,
+) -> Result<Snapshot, RefreshError> {
     let facts = store.load_facts(now).await?;
     let compiled = tokio::task::spawn_blocking(move || {
-        Policies::compile(&facts).map(|policies| Snapshot { facts, policies })
+        let policies = match before {
+            Some(before) => before.refresh(&facts),
+            None => Policies::compile(&facts),
+        };
+        policies.map(|policies| Snapshot { facts, policies })
     })
     .await;
     match compiled {
