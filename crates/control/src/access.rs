@@ -295,6 +295,12 @@ impl Control {
             self.audit(event).await?;
             return Err(error);
         }
+        let event = self
+            .event(who, activity)
+            .target(&request.target)
+            .environment(&request.environment)
+            .detail("request", request.id.to_string());
+        self.must_have_settled_factor(who, event).await?;
         Ok(request)
     }
 

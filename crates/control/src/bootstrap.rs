@@ -89,13 +89,14 @@ impl Control {
         let Some(text) = user.totp_secret else { return Ok(()) };
         let secret = TotpSecret::from_base32(&text).map_err(ControlError::invalid)?;
         store.put_totp(&user.name, &secret.to_bytes(), now).await?;
-        // The installer holds the secret, which is what confirming shows. The step confirmed is
-        // long past, so that the present code is still good for signing in.
+        // The installer holds the secret, which is what confirming shows. It is confirmed for a
+        // long past step and time: the present code is still good for signing in, and the first
+        // people can decide for each other at once.
         let past = portcullis_domain::Timestamp::from_millis(0);
         if let TotpCheck::Accepted { step } =
             check(&secret, &current_code(&secret, past), past, None)
         {
-            store.confirm_totp(&user.name, step, now).await?;
+            store.confirm_totp(&user.name, step, past).await?;
         }
         Ok(())
     }

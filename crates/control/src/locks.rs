@@ -110,6 +110,7 @@ impl Control {
             .event(who, Activity::GateRaise)
             .environment(&environment)
             .detail("reason", reason(&body.reason)?);
+        self.must_have_settled_factor(who, event.clone()).await?;
         self.audit(event).await?;
         let raised =
             self.gateway().store().raise_gate(&environment, who.user(), self.gateway().now()).await;

@@ -1,6 +1,8 @@
 //! Whether a caller may do something with Portcullis itself. A refusal is an audit event like any
 //! other.
 
+use std::time::Duration;
+
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{ControlAction, UserName};
 use portcullis_gateway::Authenticated;
@@ -8,6 +10,8 @@ use portcullis_policy::control::allowed;
 
 use crate::{Control, ControlError};
 
+/// How long a second factor must have been set up before its owner decides for others.
+pub(crate) const FACTOR_SETTLES: Duration = Duration::from_secs(24 * 3600);
 /// Longest reason, in bytes.
 pub(crate) use portcullis_domain::request::MAX_REASON_BYTES;
 
@@ -66,6 +70,36 @@ impl Control {
             return Ok(());
         }
         Err(ControlError::forbidden("your account is locked or disabled; ask your administrator"))
+    }
+}
+
+impl Control {
+    /// INVARIANT (nobody alone): who decides for others does so by a second factor of their own
+    /// that has settled. Otherwise an administrator could reset a colleague's credentials, set up
+    /// a second factor in their name and approve their own request with it.
+    pub(crate) async fn must_have_settled_factor(
+        &self,
+        who: &Authenticated,
+        event: Event,
+    ) -> Result<(), ControlError> {
+        let proved = who.authentication().second_factor_at().is_some();
+        let status = self.gateway().store().credential_status(who.user()).await?;
+        let now = self.gateway().now();
+        let settled = status.totp_confirmed_at.is_some_and(|at| now.since(at) >= FACTOR_SETTLES);
+        let why = match (proved, settled) {
+            (true, true) => return Ok(()),
+            (false, _) => {
+                "deciding for others needs a second factor; set one up with `portcullis factor enrol` \
+                 and sign in with it"
+                    .to_owned()
+            }
+            (true, false) => format!(
+                "your second factor was set up less than {} ago; until then you cannot decide for \
+                 others, so that nobody can decide in your name with a factor of their own",
+                portcullis_domain::format_duration(FACTOR_SETTLES)
+            ),
+        };
+        self.refuse(event, &why).await
     }
 }
 
