@@ -1,5 +1,12 @@
 //! The log on a real directory: append, read, reopen, verify, and what verification finds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

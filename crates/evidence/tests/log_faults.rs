@@ -1,5 +1,12 @@
 //! The log on a disk that fills up, and on one whose power is cut at every operation.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod disk;
 
 use std::sync::Arc;

@@ -127,12 +127,17 @@ pub(super) fn recover(
     }
     .map_err(io("its checkpoint cannot be written"))?;
     integrator.recovered();
-    integrator.take_unsynced().sync(tiles.as_ref()).map_err(io("its tiles cannot be written"))?;
     let end = integrator.size();
     let segment = segments.append_to(end, 0).map_err(io("a segment cannot be created"))?;
     for first in firsts.iter().filter(|first| **first != end) {
         segments.remove(*first).map_err(io("a segment cannot be removed"))?;
     }
+    // Last: a crash in the middle of this must not leave a segment that begins at one of the
+    // partial tiles already gone.
+    integrator
+        .take_unsynced()
+        .sync(tiles.as_ref())
+        .map_err(io("its partial tiles cannot be removed"))?;
     Ok(Recovered { integrator, checkpoint, segment })
 }
 

@@ -188,7 +188,8 @@ pub fn holds_batch(segment: &[u8], after: u64) -> bool {
     false
 }
 
-fn read_full(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+/// Fills `to` as far as the input goes, and returns how far that was.
+pub(crate) fn read_full(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match input.read(rest) {

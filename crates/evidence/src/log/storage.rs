@@ -161,7 +161,11 @@ impl Directory {
             other => other?,
         }
         if durable {
-            sync_directory(to.parent().unwrap_or(&self.root))?;
+            // Every directory up to the log's own: any of them may be new.
+            let parents = Path::new(path).ancestors().skip(1);
+            for parent in parents {
+                sync_directory(&self.root.join(parent))?;
+            }
         }
         Ok(())
     }

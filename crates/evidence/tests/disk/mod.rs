@@ -58,14 +58,14 @@ impl Disk {
                     let kept = durable.as_ref().map_or(0, Vec::len).min(current.len());
                     let mut bytes = current.clone();
                     for byte in &mut bytes[kept..] {
-                        if luck() % 3 == 0 {
+                        if luck().is_multiple_of(3) {
                             *byte = 0;
                         }
                     }
                     bytes.truncate(kept + luck() % (current.len() - kept + 1));
                     durable.as_ref().map(|_| bytes)
                 }
-                (None, durable) if luck() % 2 == 0 => durable.clone(),
+                (None, durable) if luck().is_multiple_of(2) => durable.clone(),
                 (None, _) => None,
             };
             let file = Stored { current: bytes.clone(), durable: bytes };
