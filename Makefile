@@ -1,14 +1,13 @@
 # Every target first installs what it needs from Debian, says so, and is idempotent.
 #
 #   make demo    a gate, three environments and three people on this machine; paste and see
+#   make tour    the same, but the demo takes its own tour and says what happens
 #   make test    everything that must hold, from formatting to the narrated tour
 #   make bench   direct OpenSSH, ProxyJump and the gate side by side
 #   make lint    formatting, clippy, layers, tidy: the fast part of the tests
 #   make fuzz    the property tests again with far more cases (CASES=20000)
 #   make deny    licences, bans, sources and advisories of the dependencies
 #   make docs    the API documentation of the crates
-#
-# `make demo ARGS=--tour` lets the demo take its own tour.
 
 BUILD  := rust build-essential
 SERVER := openssh-server openssh-client postgresql
@@ -17,7 +16,7 @@ ARGS   ?=
 # A fresh shell may not have read what rustup wrote to its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test bench lint fuzz deny docs
+.PHONY: help demo tour test bench lint fuzz deny docs
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +25,9 @@ help:
 demo:
 	@scripts/ensure $(BUILD) openssh-server openssh-client
 	@cargo run --package portcullis-app --bin portcullis -- demo $(ARGS)
+
+tour: ARGS += --tour
+tour: demo
 
 test:
 	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux
