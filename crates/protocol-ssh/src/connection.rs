@@ -24,9 +24,9 @@ use crate::flow::Gauges;
 use crate::options::{MAX_FORWARDED_CHANNELS, MAX_SESSION_CHANNELS};
 
 /// Longest wait for the channels to say goodbye and stop.
-const CHANNELS_STOP: Duration = Duration::from_millis(350);
+const CHANNELS_STOP: Duration = Duration::from_millis(300);
 /// Longest wait for the client to be told that the connection ends.
-const DISCONNECT: Duration = Duration::from_millis(100);
+const DISCONNECT: Duration = Duration::from_millis(50);
 
 /// Who connects to what: known from sign-in on.
 pub(crate) struct Destination {
@@ -233,11 +233,10 @@ impl Connection {
         }
     }
 
-    /// Tells the person, stops the channels and disconnects the client: about half a second at
-    /// most, however the peers behave.
-    pub(crate) async fn say_goodbye(&self, reason: &EndReason) {
-        let by_the_gate = !matches!(reason, EndReason::ClientLeft);
-        if by_the_gate {
+    /// Tells the person on every channel and stops the channels, in bounded time however the peers
+    /// behave. A client without further use for the connection then leaves by itself.
+    pub(crate) async fn stop_channels(&self, reason: &EndReason) {
+        if !matches!(reason, EndReason::ClientLeft) {
             let _ = self.farewell.set(reason.told());
         }
         // INVARIANT: cancelled first, looked at what is published second; see `enter`.
@@ -245,11 +244,13 @@ impl Connection {
         self.end(reason.clone());
         self.tasks.close();
         let _ = timeout(CHANNELS_STOP, self.tasks.wait()).await;
-        if by_the_gate {
-            let told = reason.told();
-            let goodbye = self.front.disconnect(Disconnect::ByApplication, told, String::new());
-            let _ = timeout(DISCONNECT, goodbye).await;
-        }
+    }
+
+    /// Disconnects the client, telling it why.
+    pub(crate) async fn disconnect(&self, reason: &EndReason) {
+        let goodbye =
+            self.front.disconnect(Disconnect::ByApplication, reason.told(), String::new());
+        let _ = timeout(DISCONNECT, goodbye).await;
     }
 
     /// Cuts both peers off and closes the session.

@@ -45,7 +45,7 @@ pub(crate) const TARGET_AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a target to answer a request.
 pub(crate) const TARGET_REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a client to take the last words of a session.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(300);
+pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
 
 /// What an operator may set. `Default` is what `portcullis serve` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]

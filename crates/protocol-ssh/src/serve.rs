@@ -36,8 +36,8 @@ use crate::sign_in::{Door, SignIn, first_methods};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for sessions to end when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest wait for a client to leave after it was told to.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(150);
+/// Longest wait for a client to leave once its channels are closed.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often refused strangers are audited at most.
 const FLOOD_REPORT: Duration = Duration::from_secs(60);
 
@@ -240,9 +240,11 @@ async fn accompany(
             }
         }
     };
-    connection.say_goodbye(&reason).await;
-    if !matches!(reason, EndReason::ClientLeft) {
-        let _ = timeout(LEAVE_TIMEOUT, session).await;
+    connection.stop_channels(&reason).await;
+    let leaves = !matches!(reason, EndReason::ClientLeft);
+    if leaves && timeout(LEAVE_TIMEOUT, &mut *session).await.is_err() {
+        connection.disconnect(&reason).await;
+        let _ = timeout(LEAVE_TIMEOUT / 2, &mut *session).await;
     }
     connection.close().await;
 }

@@ -131,11 +131,11 @@ fn files_come_and_go_by_sftp_and_by_both_scps() {
     for (i, options) in [&[][..], &["-O"][..]].into_iter().enumerate() {
         let up = there.path().join(format!("up{i}"));
         let back = here.path().join(format!("back{i}"));
-        client
+        let _ = client
             .scp(options, file.to_str().unwrap(), &client.remote(up.to_str().unwrap()))
             .assert_success();
         assert!(std::fs::read(&up).unwrap() == data);
-        client
+        let _ = client
             .scp(options, &client.remote(up.to_str().unwrap()), back.to_str().unwrap())
             .assert_success();
         assert!(std::fs::read(&back).unwrap() == data);
@@ -147,7 +147,7 @@ fn files_come_and_go_by_sftp_and_by_both_scps() {
         there.path().display(),
         there.path().display()
     );
-    client.sftp(&batch).assert_success();
+    let _ = client.sftp(&batch).assert_success();
     assert!(!there.path().join("x").exists());
 }
 
@@ -159,7 +159,7 @@ fn who_may_only_download_cannot_upload() {
     std::fs::write(&source, b"content").unwrap();
     let client = gate.alice();
     let got = there.path().join("got");
-    client
+    let _ = client
         .scp(&[], &client.remote(source.to_str().unwrap()), got.to_str().unwrap())
         .assert_success();
     for options in [&[][..], &["-O"][..]] {
@@ -236,7 +236,7 @@ fn a_session_ends_within_a_second_even_if_nobody_reads() {
     let begun = Instant::now();
     for view in gate.gateway.live_sessions() {
         let session = gate.gateway.live_session(view.id).unwrap();
-        session.end(EndReason::Killed { by: "carol".into(), reason: "enough".into() });
+        session.end(EndReason::Killed { by: portcullis_domain::UserName::new("carol").unwrap(), reason: "enough".into() });
     }
     while !gate.gateway.live_sessions().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(1));
@@ -269,7 +269,7 @@ fn strangers_have_little_time_and_few_places() {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(gate.alice().run(&["id"]).code(), Some(255));
     std::thread::sleep(Duration::from_millis(2300));
-    gate.alice().run(&["id"]).assert_success();
+    let _ = gate.alice().run(&["id"]).assert_success();
     drop(idle);
 }
 

@@ -25,15 +25,15 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// Password of the user `bob`.
-pub const BOBS_PASSWORD: &str = "correct horse battery staple";
+pub(crate) const BOBS_PASSWORD: &str = "correct horse battery staple";
 
 /// What stands and runs.
-pub struct Gate {
-    pub runtime: Runtime,
-    pub gateway: Gateway,
-    pub port: u16,
-    pub target: SshServer,
-    pub alice: UserKey,
+pub(crate) struct Gate {
+    pub(crate) runtime: Runtime,
+    pub(crate) gateway: Gateway,
+    pub(crate) port: u16,
+    pub(crate) target: SshServer,
+    pub(crate) alice: UserKey,
     stop: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -45,12 +45,12 @@ impl Drop for Gate {
 }
 
 /// A gate whose only target is `web`, where `alice` (by key) and `bob` (by password) may do `allowed`.
-pub fn start(allowed: &[ActionKind], options: Options) -> Gate {
+pub(crate) fn start(allowed: &[ActionKind], options: Options) -> Gate {
     start_with(allowed, options, |_| {})
 }
 
 /// The same, with a last word on the target.
-pub fn start_with(
+pub(crate) fn start_with(
     allowed: &[ActionKind],
     options: Options,
     change: impl FnOnce(&mut Target),
@@ -81,6 +81,7 @@ pub fn start_with(
         let changes = Changes { upserts: resources, deletes: vec![] };
         store.apply(&changes, None, &author, now).await.unwrap();
         let recording_keys = store.key_wrap("recordings", now).await.unwrap();
+        std::fs::create_dir(root.join("recordings")).unwrap();
         let signer = NoteSigner::new("test.log", &[7; 32]).unwrap();
         let log = Log::open(&root.join("log"), signer, LogOptions::default()).unwrap();
         let cheap = Parameters { memory_kib: 8 * 1024, iterations: 1, lanes: 1 };
@@ -88,8 +89,7 @@ pub fn start_with(
         let hasher = Hasher::start(passwords).unwrap();
         let hash = hasher.hash(Secret::new(BOBS_PASSWORD.to_owned())).await.unwrap();
         let bob = UserName::new("bob").unwrap();
-        let text = Secret::new(hash.as_str().to_owned());
-        store.set_password_hash(&bob, &text, now).await.unwrap();
+        store.set_password_hash(&bob, hash.as_str(), now).await.unwrap();
         let gateway = Gateway::start(Parts {
             store,
             log,
@@ -180,12 +180,12 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
 
 impl Gate {
     /// Alice's client, aimed at the target.
-    pub fn alice(&self) -> SshClient {
+    pub(crate) fn alice(&self) -> SshClient {
         self.client("alice:web").identity(&self.alice)
     }
 
     /// A client with this user string and no key.
-    pub fn client(&self, user: &str) -> SshClient {
+    pub(crate) fn client(&self, user: &str) -> SshClient {
         SshClient::new(self.port).user(user).accept_any_host_key().timeout(Duration::from_secs(60))
     }
 }
