@@ -143,6 +143,7 @@ impl Log {
         let store = Directory::new(directory);
         store.prepare().map_err(io("its directory cannot be made"))?;
         let lock = lock(directory)?;
+        store.clear_staging().map_err(io("what a crash left there cannot be removed"))?;
         let store = Arc::new(store);
         Self::open_on(store.clone(), store, Some(lock), signer, options)
     }

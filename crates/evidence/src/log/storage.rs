@@ -133,11 +133,19 @@ impl Directory {
         for directory in ["", "tile", SEGMENT_DIRECTORY, STAGING_DIRECTORY] {
             builder.create(self.root.join(directory))?;
         }
-        // What a crash left half written is worth nothing.
+        sync_directory(&self.root)
+    }
+
+    /// Removes what a crash left half written. Only for whoever holds the log's lock: a running
+    /// writer stages its files there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn clear_staging(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.root.join(STAGING_DIRECTORY))? {
             fs::remove_file(entry?.path())?;
         }
-        sync_directory(&self.root)
+        Ok(())
     }
 
     fn segment(&self, first: u64) -> PathBuf {
