@@ -86,8 +86,16 @@ pub(crate) const FENCES: &[Fence] = &[
     fence("zstd", &["evidence"], "decompression is bounded in one place"),
     fence("clap", &["app"], "only the binary has a command line"),
     fence("toml", &["app"], "only the binary reads its configuration"),
-    fence("hyper", &["app", "api"], "HTTP/1.1: the command line is a client of the API; the API bounds each connection"),
-    fence("rustix", &["testkit", "gateway"], "the only system call of the program's own lowers the priority of the hashing thread"),
+    fence(
+        "hyper",
+        &["app", "api"],
+        "HTTP/1.1: the command line is a client of the API; the API bounds each connection",
+    ),
+    fence(
+        "rustix",
+        &["testkit", "gateway"],
+        "the only system call of the program's own lowers the priority of the hashing thread",
+    ),
 ];
 
 /// Crates that decide without looking: no runtime, no sockets, no database.

@@ -1,0 +1,15 @@
+//! The API over a real node: store, log, gate and use cases as they ship, no stand-ins.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at what they did not expect"
+)]
+
+mod client;
+mod credentials;
+mod edge;
+mod node;
+mod probes;
+mod streams;
