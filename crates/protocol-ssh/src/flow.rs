@@ -42,8 +42,9 @@ const LOW: i64 = HIGH / 2;
 /// window reaches this only by trickling.
 const SLOW: i64 = HIGH + CLIENT_WINDOW_BYTES as i64;
 /// Waiting bytes at which a client that ignores its window is not read at all.
-const STOP: i64 = SLOW + 512 * 1024;
-/// First and longest pause between two reads of a trickling client.
+const STOP: i64 = SLOW + 2 * 1024 * 1024;
+/// First and longest pause after what a trickling client sent. It doubles until the client makes
+/// room for what is sent to it: that must not wait long behind data nobody takes.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -62,6 +63,7 @@ pub(crate) struct Flow {
     waiting: AtomicI64,
     congested: AtomicBool,
     pauses: AtomicU32,
+    pause_due: AtomicBool,
     cut: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
@@ -85,6 +87,7 @@ impl Flow {
             waiting: AtomicI64::new(0),
             congested: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
+            pause_due: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
@@ -106,6 +109,11 @@ impl Flow {
         if self.congested.load(Ordering::Relaxed) { TRICKLE_BYTES } else { full }
     }
 
+    /// The peer made room for more of what is sent to it.
+    pub(crate) fn room_was_made(&self) {
+        self.pauses.store(0, Ordering::Relaxed);
+    }
+
     /// Whether the peer should have answered our keepalives and has not.
     pub(crate) fn peer_is_gone(&self, after: Duration) -> bool {
         let silent =
@@ -122,6 +130,7 @@ impl Flow {
     fn add(&self, amount: i64) {
         let waiting = self.waiting.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
         if amount > 0 && waiting >= HIGH {
+            self.pause_due.store(waiting >= SLOW, Ordering::Relaxed);
             self.congested.store(true, Ordering::Release);
         } else if amount < 0 && waiting < LOW && self.congested.swap(false, Ordering::AcqRel) {
             self.pauses.store(0, Ordering::Relaxed);
@@ -137,7 +146,7 @@ impl Flow {
         match self.rule {
             Rule::Pause => Reading::Wait,
             Rule::Trickle if waiting >= STOP => Reading::Wait,
-            Rule::Trickle if waiting >= SLOW => {
+            Rule::Trickle if self.pause_due.swap(false, Ordering::Relaxed) => {
                 let doublings = self.pauses.fetch_add(1, Ordering::Relaxed).min(16);
                 Reading::After(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
             }
@@ -430,10 +439,15 @@ mod tests {
         assert_eq!(flow.reading(), Reading::Go);
         gauge.came((SLOW - HIGH) as usize);
         assert_eq!(flow.reading(), Reading::After(FIRST_PAUSE));
+        assert_eq!(flow.reading(), Reading::Go);
+        gauge.came(1);
         assert_eq!(flow.reading(), Reading::After(FIRST_PAUSE * 2));
+        flow.room_was_made();
+        gauge.came(1);
+        assert_eq!(flow.reading(), Reading::After(FIRST_PAUSE));
         gauge.came((STOP - SLOW) as usize);
         assert_eq!(flow.reading(), Reading::Wait);
-        gauge.went(STOP as usize);
+        gauge.went(STOP as usize + 2);
         assert_eq!(flow.reading(), Reading::Go);
         assert_eq!(flow.next_window(1000), 1000);
     }

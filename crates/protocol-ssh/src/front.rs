@@ -359,6 +359,16 @@ impl Handler for Front {
         self.came(channel, data.len(), session)
     }
 
+    async fn window_adjusted(
+        &mut self,
+        _channel: ChannelId,
+        _new_size: u32,
+        _session: &mut Session,
+    ) -> Result<(), FrontError> {
+        self.gauges.flow().room_was_made();
+        Ok(())
+    }
+
     fn adjust_window(&mut self, _channel: ChannelId, _current: u32) -> u32 {
         self.gauges.flow().next_window(CLIENT_WINDOW_BYTES)
     }

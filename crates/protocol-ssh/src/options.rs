@@ -14,7 +14,7 @@ pub(crate) const CLIENT_WINDOW_BYTES: u32 = 1024 * 1024;
 pub(crate) const TARGET_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Messages of one channel that may wait inside russh. Bytes are bounded by [`crate::flow`] long
 /// before this; it only stops a flood of tiny messages.
-pub(crate) const CHANNEL_MESSAGES: usize = 8192;
+pub(crate) const CHANNEL_MESSAGES: usize = 16 * 1024;
 /// Messages that may wait to be written to one connection.
 pub(crate) const EVENT_MESSAGES: usize = 16;
 /// Session channels open at a time on one client connection.
