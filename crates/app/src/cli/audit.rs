@@ -1,0 +1,278 @@
+//! The audit log: follow it, search it, verify it, with or without the node.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use portcullis_control::view::{AuditEntry, AuditQuery, CheckpointView, VerifyView};
+use portcullis_domain::{SessionId, Timestamp};
+use portcullis_evidence::log::{NoteVerifier, verify_dir, verify_dir_against};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::{Client, Lines, with_query};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, chain};
+use crate::print::{Out, Tone, escape, time};
+
+/// Fields of an event's own details that the line has elsewhere.
+const SHOWN_ELSEWHERE: [&str; 2] = ["environment", "session"];
+/// Longest value of a detail on the line, in characters.
+const MAX_DETAIL_CHARS: usize = 60;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Follow the log as it grows
+    Tail {
+        /// Begin at this entry instead of now
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+    },
+    /// Find entries; all conditions must hold
+    Search(Search),
+    /// Recompute the log from its entries and hold it against its signed checkpoint
+    ///
+    /// Without options the node does it. With `--dir` this program does it alone on the files of a
+    /// log or a copy of them; take the key from `audit checkpoint`, kept somewhere else.
+    Verify(Verify),
+    /// Print the latest signed checkpoint and the key that verifies it
+    Checkpoint,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Search {
+    /// By this person
+    #[arg(long)]
+    user: Option<String>,
+    /// On this target
+    #[arg(long)]
+    target: Option<String>,
+    /// In this environment
+    #[arg(long)]
+    environment: Option<String>,
+    /// Of this activity, such as `authorize` or `session.open`
+    #[arg(long)]
+    activity: Option<String>,
+    /// success, refused or failed
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Of this session
+    #[arg(long)]
+    session: Option<SessionId>,
+    /// Not before, such as `2026-11-22T14:00:00Z`
+    #[arg(long)]
+    from: Option<Timestamp>,
+    /// Before
+    #[arg(long)]
+    to: Option<Timestamp>,
+    /// With this text anywhere
+    #[arg(long)]
+    text: Option<String>,
+    /// The latest this many (default 100, at most 10000)
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The directory of the log, or of a copy of it
+    #[arg(long, requires = "vkey")]
+    dir: Option<PathBuf>,
+    /// The key that must have signed the checkpoint (C2SP vkey)
+    #[arg(long, requires = "dir", value_name = "KEY")]
+    vkey: Option<String>,
+    /// An earlier checkpoint, kept elsewhere, that the log must continue
+    #[arg(long, requires = "dir", value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct TailQuery {
+    from: Option<u64>,
+}
+
+impl Audit {
+    pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let (out, Self::Audit(command)) = (context.out, self);
+        match command {
+            AuditCommand::Tail { from } => {
+                let path = with_query("/v1/audit/tail", &TailQuery { from });
+                follow(out, context.client()?.lines(&path).await?).await?;
+            }
+            AuditCommand::Search(search) => {
+                let path = with_query("/v1/audit/search", &search.query());
+                follow(out, context.client()?.lines(&path).await?).await?;
+            }
+            AuditCommand::Verify(verify) => match (&verify.dir, &verify.vkey) {
+                (Some(dir), Some(vkey)) => {
+                    let dir = dir.clone();
+                    let (vkey, earlier) = (vkey.clone(), verify.checkpoint.clone());
+                    let offline =
+                        tokio::task::spawn_blocking(move || offline(out, &dir, &vkey, earlier));
+                    offline
+                        .await
+                        .map_err(|error| Failure::because("verifying failed", &error))??;
+                }
+                _ => online(out, &context.client()?).await?,
+            },
+            AuditCommand::Checkpoint => {
+                let view: CheckpointView = context.client()?.get("/v1/audit/checkpoint").await?;
+                out.either(&view, |out| {
+                    out.line(escape::lines(&view.checkpoint).trim_end())?;
+                    out.line(&format!("\nvkey: {}", escape::line(&view.vkey)))
+                })?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Search {
+    fn query(self) -> AuditQuery {
+        AuditQuery {
+            user: self.user,
+            target: self.target,
+            environment: self.environment,
+            activity: self.activity,
+            outcome: self.outcome,
+            session: self.session,
+            from: self.from,
+            to: self.to,
+            text: self.text,
+            limit: self.limit,
+        }
+    }
+}
+
+async fn follow(out: Out, mut lines: Lines) -> Result<(), Failure> {
+    loop {
+        let entry: AuditEntry = tokio::select! {
+            entry = lines.next() => match entry? {
+                Some(entry) => entry,
+                None => return Ok(()),
+            },
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        if out.json {
+            out.json_line(&entry)?;
+        } else {
+            out.line(&line(out, &entry))?;
+        }
+    }
+}
+
+async fn online(out: Out, client: &Client) -> Result<(), Failure> {
+    let view: VerifyView = client.ask(Method::POST, "/v1/audit/verify").await?;
+    out.either(&view, |out| {
+        let root = escape::line(&view.root);
+        out.line(&format!("all {} entries are as they were logged; root {root}", view.size))
+    })
+}
+
+fn offline(
+    out: Out,
+    dir: &std::path::Path,
+    vkey: &str,
+    earlier: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let verifier = NoteVerifier::from_vkey(vkey).map_err(|error| {
+        Failure::Usage(format!("the verifier key is unusable: {}", chain(&error)))
+    })?;
+    let found = match earlier {
+        None => verify_dir(dir, &verifier),
+        Some(path) => {
+            let trusted = std::fs::read(&path).map_err(|error| {
+                Failure::because(format!("`{}` cannot be read", path.display()), &error)
+            })?;
+            verify_dir_against(dir, &verifier, &trusted)
+        }
+    };
+    let found = found.map_err(|error| Failure::Failed(chain(&error)))?;
+    let root = found.root.to_base64();
+    let value = serde_json::json!({
+        "origin": found.origin, "size": found.size, "root": root, "continues": found.continues,
+    });
+    out.either(&value, |out| {
+        let continues = found
+            .continues
+            .map(|size| format!(", continuing the checkpoint over {size}"))
+            .unwrap_or_default();
+        out.line(&format!(
+            "all {} entries of {} are as they were logged{continues}; root {root}",
+            found.size,
+            escape::line(&found.origin)
+        ))
+    })
+}
+
+/// One entry on one line: index, time, outcome, activity, who, from where, on what, and the rest.
+fn line(out: Out, entry: &AuditEntry) -> String {
+    let event = &entry.event;
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(escape::line);
+    let at = event.pointer("/time").and_then(Value::as_i64).map(Timestamp::from_millis);
+    let (outcome, tone) = match event.pointer("/action_id").and_then(Value::as_u64) {
+        Some(1) => ("success", Tone::Good),
+        Some(2) => ("refused", Tone::Bad),
+        _ => ("failed ", Tone::Notice),
+    };
+    let mut parts = vec![
+        format!("{:>6}", entry.index),
+        out.tone(Tone::Faint, &at.map(time).unwrap_or_default()),
+        out.tone(tone, outcome),
+        format!("{:<16}", text("/metadata/event_code").unwrap_or_default()),
+    ];
+    let whole = [
+        text("/actor/user/name"),
+        text("/src_endpoint/ip").map(|ip| format!("from {ip}")),
+        text("/dst_endpoint/name").map(|target| format!("on {target}")),
+        text("/status_detail").map(|why| format!("({why})")),
+    ];
+    parts.extend(whole.into_iter().flatten());
+    if let Some(details) = event.pointer("/unmapped").and_then(Value::as_object) {
+        for (name, value) in details {
+            if !SHOWN_ELSEWHERE.contains(&name.as_str()) {
+                parts.push(
+                    out.tone(Tone::Faint, &format!("{}={}", escape::line(name), brief(value))),
+                );
+            }
+        }
+    }
+    parts.join(" ")
+}
+
+fn brief(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => escape::line(text),
+        other => escape::line(&other.to_string()),
+    };
+    if text.chars().count() <= MAX_DETAIL_CHARS {
+        return text;
+    }
+    text.chars().take(MAX_DETAIL_CHARS).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_domain::UserName;
+    use portcullis_domain::audit::{Activity, Event, Outcome as Came};
+
+    #[test]
+    fn an_entry_is_one_line_whatever_is_in_it() {
+        let event = Event::new(Activity::Authorize, Timestamp::from_millis(1_795_000_000_000))
+            .user(&UserName::new("alice").unwrap())
+            .outcome(Came::Refused("no\nrole \u{1b}[2J".into()))
+            .detail("command", "rm\r\n-rf");
+        let event = serde_json::from_slice(&event.to_ocsf()).unwrap();
+        let line = line(Out::new(false), &AuditEntry { index: 7, event });
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.contains("refused") && line.contains("alice") && line.contains("authorize"));
+    }
+}

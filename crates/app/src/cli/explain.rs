@@ -1,0 +1,98 @@
+//! `why` and `who-can`: decisions explained.
+
+use clap::{Args, Subcommand};
+use portcullis_control::view::{WhoCanView, WhyQuery, WhyView};
+use portcullis_domain::ActionKind;
+use serde::Serialize;
+
+use crate::client::with_query;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::print::{Out, Tone, escape};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Explain {
+    /// Explain what would be decided, with the policies that decide it
+    Why(Why),
+    /// List everyone who can do something to a target, and by which path
+    WhoCan(WhoCan),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// Who
+    user: String,
+    /// What: shell, exec, upload, download, forward, agent_forward, remote_forward
+    action: ActionKind,
+    /// Where
+    target: String,
+    /// The command, path or `host:port` it is about
+    object: Option<String>,
+    /// As which account on the target
+    #[arg(long)]
+    login: Option<String>,
+    /// Assume that a second factor has just been proved
+    #[arg(long)]
+    second_factor: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhoCan {
+    /// What: shell, exec, upload, download, forward, agent_forward, remote_forward
+    action: ActionKind,
+    /// Where
+    target: String,
+}
+
+#[derive(Serialize)]
+struct WhoCanQuery {
+    action: ActionKind,
+    target: String,
+}
+
+impl Explain {
+    pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let (client, out) = (context.client()?, context.out);
+        match self {
+            Self::Why(why) => {
+                let query = WhyQuery {
+                    user: why.user,
+                    action: why.action,
+                    target: why.target,
+                    login: why.login,
+                    object: why.object,
+                    second_factor: why.second_factor,
+                };
+                let view: WhyView = client.get(&with_query("/v1/why", &query)).await?;
+                out.either(&view, |out| print_why(out, &view))?;
+            }
+            Self::WhoCan(WhoCan { action, target }) => {
+                let query = WhoCanQuery { action, target };
+                let found: Vec<WhoCanView> = client.get(&with_query("/v1/who-can", &query)).await?;
+                out.either(&found, |out| print_who_can(out, &found))?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn print_why(out: Out, view: &WhyView) -> Result<(), Failure> {
+    let tone = match view.decision.as_str() {
+        "allow" => Tone::Good,
+        "deny" => Tone::Bad,
+        _ => Tone::Notice,
+    };
+    let decision = view.decision.replace('_', " ");
+    out.line(&out.tone(tone, &escape::line(&decision)))?;
+    out.line(escape::lines(&view.text).trim_end())
+}
+
+fn print_who_can(out: Out, found: &[WhoCanView]) -> Result<(), Failure> {
+    let rows = found
+        .iter()
+        .map(|row| {
+            vec![row.user.clone(), row.how.clone(), row.logins.join(", "), row.via.join("\n")]
+        })
+        .collect();
+    out.table(&["user", "how", "as", "by"], rows, "nobody")
+}

@@ -1,0 +1,221 @@
+//! Resources as code: plan, apply, read back.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use portcullis_control::view::{ChangeView, PlanBody, PlanView, ReachView, ResourceView};
+use portcullis_domain::Kind;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::files;
+use crate::client::{Client, with_query};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::print::{Out, Tone, escape, time};
+use crate::prompt;
+
+/// Longest value shown of a changed field, in characters.
+const MAX_VALUE_CHARS: usize = 120;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Resources {
+    /// Show what applying files would change, and who would gain or lose access
+    Plan(Files),
+    /// Apply files: all of it or nothing
+    Apply(Apply),
+    /// List resources in force, or print one
+    Get(Get),
+    /// Print everything in force as YAML
+    Export,
+    /// Print the JSON Schema of resource files, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    /// A file, a directory of .yaml files, or `-` for standard input (may be repeated)
+    #[arg(short, long = "file", required = true, value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// Remove what is in force and not in the files
+    #[arg(long)]
+    prune: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    files: Files,
+    /// Go ahead without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Get {
+    /// Environment, Group, User, Target, Role, RoleAssignment or Policy
+    kind: Kind,
+    /// Print this one as YAML
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct GetQuery<'a> {
+    kind: &'a str,
+    name: Option<String>,
+}
+
+impl Resources {
+    pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let out = context.out;
+        match self {
+            Self::Plan(files) => {
+                let body = files.body()?;
+                let view: PlanView = context.client()?.post("/v1/plan", &body).await?;
+                out.either(&view, |out| print_plan(out, &view))?;
+                if !view.changes.is_empty() {
+                    return Ok(Outcome::Changes);
+                }
+            }
+            Self::Apply(apply) => apply.run(&context.client()?, out).await?,
+            Self::Get(get) => get.run(&context.client()?, out).await?,
+            Self::Export => {
+                let text = context.client()?.get_text("/v1/export").await?;
+                out.either(&serde_json::json!({"yaml": text}), |out| {
+                    out.line(escape::lines(&text).trim_end())
+                })?;
+            }
+            Self::Schema => out.json(&portcullis_resources::schema())?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Files {
+    fn body(&self) -> Result<PlanBody, Failure> {
+        Ok(PlanBody {
+            files: files::read(&self.files)?,
+            prune: self.prune,
+            expected_revision: None,
+        })
+    }
+}
+
+impl Apply {
+    /// Plans, asks, and applies exactly what was planned: the node refuses if it has moved on.
+    async fn run(self, client: &Client, out: Out) -> Result<(), Failure> {
+        let mut body = self.files.body()?;
+        let plan: PlanView = client.post("/v1/plan", &body).await?;
+        if plan.changes.is_empty() {
+            return out.either(&plan, |out| print_plan(out, &plan));
+        }
+        if !self.yes {
+            if !out.json {
+                print_plan(out, &plan)?;
+            }
+            if !prompt::confirm("apply?")? {
+                return Err(Failure::Failed("nothing was applied".into()));
+            }
+        }
+        body.expected_revision = Some(plan.revision);
+        let done: PlanView = client.post("/v1/apply", &body).await?;
+        out.either(&done, |out| {
+            if self.yes {
+                print_plan(out, &done)?;
+            }
+            out.line(&format!("applied; the revision is {}", done.revision))
+        })
+    }
+}
+
+impl Get {
+    async fn run(self, client: &Client, out: Out) -> Result<(), Failure> {
+        let query = GetQuery { kind: self.kind.as_str(), name: self.name.clone() };
+        let found: Vec<ResourceView> = client.get(&with_query("/v1/resources", &query)).await?;
+        if let Some(name) = &self.name
+            && found.is_empty()
+        {
+            return Err(Failure::Failed(format!(
+                "there is no {} `{name}`; list them with `portcullis get {}`",
+                self.kind, self.kind
+            )));
+        }
+        out.either(&found, |out| {
+            if self.name.is_some() {
+                return found
+                    .iter()
+                    .try_for_each(|one| out.line(escape::lines(&one.yaml).trim_end()));
+            }
+            let rows = found
+                .iter()
+                .map(|one| vec![one.name.clone(), one.author.to_string(), time(one.updated_at)])
+                .collect();
+            out.table(&["name", "changed by", "at"], rows, "none")
+        })
+    }
+}
+
+fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
+    if plan.changes.is_empty() {
+        return out.line("nothing to change");
+    }
+    for change in &plan.changes {
+        print_change(out, change)?;
+    }
+    if plan.reach.is_empty() {
+        return out.line("nobody gains or loses access");
+    }
+    out.line("")?;
+    plan.reach.iter().try_for_each(|reach| print_reach(out, reach))
+}
+
+fn print_change(out: Out, change: &ChangeView) -> Result<(), Failure> {
+    let (sign, tone) = match change.change.as_str() {
+        "add" => ("+", Tone::Good),
+        "remove" => ("-", Tone::Bad),
+        _ => ("~", Tone::Notice),
+    };
+    out.line(&out.tone(tone, &format!("{sign} {}", escape::line(&change.resource))))?;
+    if change.change != "change" {
+        return Ok(());
+    }
+    change.fields.iter().try_for_each(|field| {
+        let (before, after) = (shown(&field.before), shown(&field.after));
+        out.line(&format!("    {}: {before} -> {after}", escape::line(&field.path)))
+    })
+}
+
+fn print_reach(out: Out, reach: &ReachView) -> Result<(), Failure> {
+    // The order of reach: no < after approval < standing.
+    let rank = |how: &str| match how {
+        "no" => 0,
+        "standing" => 2,
+        _ => 1,
+    };
+    let (verb, tone) = if rank(&reach.after) > rank(&reach.before) {
+        ("gains", Tone::Good)
+    } else {
+        ("loses", Tone::Bad)
+    };
+    out.line(&format!(
+        "{} {} {} on {}: {} -> {}",
+        reach.user,
+        out.tone(tone, verb),
+        reach.action,
+        reach.target,
+        escape::line(&reach.before),
+        escape::line(&reach.after)
+    ))
+}
+
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "(none)".to_owned(),
+        other => other.to_string(),
+    };
+    let escaped = escape::line(&text);
+    if escaped.chars().count() <= MAX_VALUE_CHARS {
+        return escaped;
+    }
+    escaped.chars().take(MAX_VALUE_CHARS).chain("...".chars()).collect()
+}

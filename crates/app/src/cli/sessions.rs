@@ -1,0 +1,254 @@
+//! Sessions: list, watch live, play back, export, end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use hyper::Method;
+use portcullis_control::view::{FrameView, ReasonBody, RecordingFormat, SessionQuery, SessionRow};
+use portcullis_domain::{format_duration, parse_duration};
+use serde::Serialize;
+
+use crate::client::{Client, Lines, path, with_query};
+use crate::context::{Context, now};
+use crate::failure::{Failure, Outcome};
+use crate::print::{Out, TerminalFilter, escape, replay, short, time, write_out};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Sessions {
+    /// Live and past sessions
+    #[command(subcommand)]
+    Sessions(Session),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Session {
+    /// List sessions
+    List(List),
+    /// Watch a live session; what could attack your terminal is filtered out
+    Watch {
+        /// The session's id, or at least its last six digits
+        id: String,
+    },
+    /// Play a recording; what could attack your terminal is filtered out
+    Play(Play),
+    /// End a live session
+    Kill {
+        /// The session's id, or at least its last six digits
+        id: String,
+        /// Why; the person is told
+        #[arg(long)]
+        reason: String,
+    },
+    /// Write a recording to a file or to standard output
+    ///
+    /// The file holds the terminal's output as it was: play it with something that is prepared
+    /// for hostile output, or use `sessions play`.
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only live ones
+    #[arg(long)]
+    live: bool,
+    /// Only this person's
+    #[arg(long)]
+    user: Option<String>,
+    /// Only to this target
+    #[arg(long)]
+    target: Option<String>,
+    /// At most this many (default 100, at most 1000)
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Play {
+    /// The session's id, or at least its last six digits
+    id: String,
+    /// How many times faster than it was
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    /// Longest pause, such as `2s`; `0s` plays without any
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    max_idle: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The session's id, or at least its last six digits
+    id: String,
+    /// In which format
+    #[arg(long, value_enum, default_value_t = Format::AsciicastV2)]
+    format: Format,
+    /// With what was typed (masked where echo was off)
+    #[arg(long)]
+    input: bool,
+    /// Write to this file, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// JSON frames, one per line
+    Frames,
+    /// asciicast v2
+    AsciicastV2,
+    /// asciicast v3
+    AsciicastV3,
+}
+
+#[derive(Serialize)]
+struct RecordingQuery {
+    format: RecordingFormat,
+    input: bool,
+}
+
+impl Sessions {
+    pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let (client, out) = (context.client()?, context.out);
+        let Self::Sessions(session) = self;
+        match session {
+            Session::List(list) => list.run(&client, out).await?,
+            Session::Watch { id } => {
+                let frames = client.lines(&path("/v1/sessions/{}/watch", &[&id])).await?;
+                show(out, frames, None).await?;
+            }
+            Session::Play(play) => {
+                let frames = recording(&client, &play.id).await?;
+                show(out, frames, Some((play.speed, play.max_idle))).await?;
+            }
+            Session::Kill { id, reason } => {
+                let path = path("/v1/sessions/{}/kill", &[&id]);
+                client.tell(Method::POST, &path, Some(&ReasonBody { reason })).await?;
+                let ended = serde_json::json!({"ended": id});
+                out.either(&ended, |out| out.line(&format!("session {id} has been ended")))?;
+            }
+            Session::Export(export) => export.run(&client).await?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl List {
+    async fn run(self, client: &Client, out: Out) -> Result<(), Failure> {
+        let query = SessionQuery {
+            live: self.live,
+            user: self.user,
+            target: self.target,
+            limit: self.limit,
+        };
+        let found: Vec<SessionRow> = client.get(&with_query("/v1/sessions", &query)).await?;
+        out.either(&found, |out| {
+            let now = now();
+            let rows = found
+                .iter()
+                .map(|row| {
+                    let lasted = row.closed.unwrap_or(now).since(row.opened);
+                    let state = match (&row.end_reason, row.live) {
+                        (_, true) => "live".to_owned(),
+                        (Some(reason), _) => escape::line(reason),
+                        (None, false) => "ended".to_owned(),
+                    };
+                    vec![
+                        short(row.id),
+                        row.user.to_string(),
+                        match &row.login {
+                            Some(login) => format!("{login}@{}", row.target),
+                            None => row.target.to_string(),
+                        },
+                        row.source.clone(),
+                        time(row.opened),
+                        format_duration(lasted),
+                        state,
+                    ]
+                })
+                .collect();
+            let head = ["id", "user", "target", "from", "opened", "lasted", "state"];
+            out.table(&head, rows, "no sessions")
+        })
+    }
+}
+
+impl Export {
+    async fn run(self, client: &Client) -> Result<(), Failure> {
+        let format = match self.format {
+            Format::Frames => RecordingFormat::Frames,
+            Format::AsciicastV2 => RecordingFormat::AsciicastV2,
+            Format::AsciicastV3 => RecordingFormat::AsciicastV3,
+        };
+        let query = RecordingQuery { format, input: self.input };
+        let path = with_query(&path("/v1/sessions/{}/recording", &[&self.id]), &query);
+        let Some(file_path) = &self.output else {
+            return client.pieces(&path, write_out).await;
+        };
+        let failed = |error: std::io::Error| {
+            Failure::because(format!("`{}` cannot be written", file_path.display()), &error)
+        };
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(file_path)
+            .map_err(failed)?;
+        let written = client.pieces(&path, |piece| file.write_all(piece).map_err(failed)).await;
+        if written.is_err() {
+            let _ = std::fs::remove_file(file_path);
+        }
+        written
+    }
+}
+
+async fn recording(client: &Client, id: &str) -> Result<Lines, Failure> {
+    let query = RecordingQuery { format: RecordingFormat::Frames, input: false };
+    Ok(client.lines(&with_query(&path("/v1/sessions/{}/recording", &[id]), &query)).await?)
+}
+
+/// Shows frames until they end or the viewer presses Ctrl-C, and puts the terminal back.
+async fn show(
+    out: Out,
+    mut frames: Lines,
+    pace: Option<(f64, Option<Duration>)>,
+) -> Result<(), Failure> {
+    let mut screen = replay::Screen::default();
+    let mut last_us = None;
+    let shown = loop {
+        let frame: FrameView = tokio::select! {
+            frame = frames.next() => match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            },
+            _ = tokio::signal::ctrl_c() => break Ok(()),
+        };
+        if let Some((speed, longest)) = pace {
+            let pause = replay::pause(last_us.unwrap_or(frame.at_us), frame.at_us, speed, longest);
+            last_us = Some(frame.at_us);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = tokio::signal::ctrl_c() => break Ok(()),
+            }
+        }
+        let written =
+            if out.json { out.json_line(&frame) } else { write_out(&screen.show(&frame)) };
+        if let Err(failure) = written {
+            break Err(failure);
+        }
+    };
+    if !out.json {
+        write_out(TerminalFilter::reset())?;
+        write_out(b"\r\n")?;
+    }
+    shown
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse::<f64>().ok().filter(|speed| (0.01..=10_000.0).contains(speed));
+    speed.ok_or_else(|| "a speed is a number from 0.01 to 10000".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,66 @@
+//! How a command ends: what is said and which code the process exits with.
+//!
+//! Architecture invariant: process exit codes are named here and nowhere else.
+
+use std::process::ExitCode;
+
+/// How a command that worked ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It did what was asked.
+    Done,
+    /// `plan` found something to change.
+    Changes,
+    /// A check was carried out and did not hold; everything about it has been printed.
+    Problems,
+}
+
+/// Why a command did not work. The text is lower case, without full stop, with the next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It was refused or went wrong.
+    Failed(String),
+    /// It was asked in a way that makes no sense.
+    Usage(String),
+    /// The node does not answer.
+    Unreachable(String),
+    /// Whoever read our output has gone; there is nobody to tell.
+    OutputClosed,
+}
+
+impl Failure {
+    /// A failure with what the system said as its cause.
+    pub(crate) fn because(what: impl std::fmt::Display, cause: &dyn std::error::Error) -> Self {
+        Self::Failed(format!("{what}: {}", chain(cause)))
+    }
+}
+
+/// An error with its sources, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Says what went wrong and gives the exit code: 0 done, 1 refused or failed, 2 wrong usage,
+/// 3 node unreachable, 4 `plan` found changes.
+pub(crate) fn exit_code(result: Result<Outcome, Failure>) -> ExitCode {
+    let (text, code) = match result {
+        Ok(Outcome::Done) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
+        Ok(Outcome::Problems) => return ExitCode::from(1),
+        Ok(Outcome::Changes) => return ExitCode::from(4),
+        Err(Failure::Failed(text)) => (text, 1),
+        Err(Failure::Usage(text)) => (text, 2),
+        Err(Failure::Unreachable(text)) => (text, 3),
+    };
+    eprintln!("portcullis: {}", crate::print::escape::lines(&text));
+    ExitCode::from(code)
+}

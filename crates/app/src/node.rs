@@ -1,0 +1,245 @@
+//! A node put together: the one place where store, log, keys, gate, rooms and API meet.
+//!
+//! In: a [`Config`]. Out: an open [`Node`], and once it runs, bytes between people and targets. What
+//! any part does is not known here, only in which order they start and stop.
+
+mod rotation;
+mod signing;
+
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_control::{Control, Settings};
+use portcullis_domain::audit::{Activity, Event};
+use portcullis_evidence::log::{Log, LogOptions};
+use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
+use portcullis_identity::keys::PrivateKey;
+use portcullis_identity::password::{Parameters, Passwords};
+use portcullis_protocol_ssh::SshRoom;
+use portcullis_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::keys;
+
+pub(crate) use rotation::rotate_master_key;
+
+/// Longest wait for sessions to be told and closed when the node stops.
+const SESSIONS_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the rooms and the API after that.
+const DOORS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An open node: everything but its listeners.
+pub(crate) struct Node {
+    control: Control,
+    log: Log,
+    host_key: PrivateKey,
+    ssh_options: portcullis_protocol_ssh::Options,
+}
+
+/// Where a node listens.
+pub(crate) struct Listeners {
+    ssh: TcpListener,
+    api: TcpListener,
+}
+
+impl Listeners {
+    /// Takes both ports, so that it is known early whether they are free.
+    pub(crate) async fn bind(config: &Config) -> Result<Self, Failure> {
+        Ok(Self {
+            ssh: bind("ssh.listen", config.ssh_listen).await?,
+            api: bind("api.listen", config.api_listen).await?,
+        })
+    }
+
+    /// Where the SSH door listens.
+    pub(crate) fn ssh_address(&self) -> Result<SocketAddr, Failure> {
+        local(&self.ssh)
+    }
+
+    /// Where the API listens.
+    pub(crate) fn api_address(&self) -> Result<SocketAddr, Failure> {
+        local(&self.api)
+    }
+}
+
+impl Node {
+    /// Opens store, keys and log, and reads what is in force. `ssh_address` is what people are
+    /// told to connect to.
+    pub(crate) async fn open(config: &Config, ssh_address: String) -> Result<Self, Failure> {
+        prepare_directory(&config.data_dir)?;
+        prepare_directory(&config.recordings)?;
+        let clock = Arc::new(SystemClock::new());
+        let now = clock.now();
+        let store = Store::open_with(&config.store_url, &config.master_key, now)
+            .await
+            .map_err(|error| Failure::because("the store cannot be opened", &error))?;
+        let keys = signing::open(&store, &config.name, now).await?;
+        let log_dir = config.log_dir();
+        let opened = tokio::task::spawn_blocking(move || {
+            Log::open(&log_dir, keys.log, LogOptions::default())
+        });
+        let log = opened
+            .await
+            .map_err(|error| Failure::because("opening the audit log was interrupted", &error))?
+            .map_err(|error| Failure::because("the audit log cannot be opened", &error))?;
+        let passwords = Passwords::new(Parameters::default())
+            .map_err(|error| Failure::because("passwords cannot be hashed", &error))?;
+        let hasher = Hasher::start(Arc::new(passwords))
+            .map_err(|error| Failure::because("cannot start the hashing thread", &error))?;
+        let parts = Parts {
+            store,
+            log: log.clone(),
+            clock,
+            sign_in_authority: keys.sign_in,
+            target_authority: keys.target,
+            recordings: config.recordings.clone(),
+            recording_keys: keys.recordings,
+            hasher,
+            node: config.name.clone(),
+        };
+        let gateway = Gateway::start(parts)
+            .await
+            .map_err(|error| Failure::because("what is in force cannot be read", &error))?;
+        let settings = Settings {
+            ssh_address,
+            gate_host_key: keys::public_line(keys.host.public_key())?,
+            log_directory: config.log_dir(),
+            sign_in_lifetime: config.sign_in_lifetime,
+        };
+        let control = Control::new(gateway, settings);
+        Ok(Self { control, log, host_key: keys.host, ssh_options: config.ssh_options.clone() })
+    }
+
+    /// The use cases of this node.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The gate.
+    pub(crate) fn gateway(&self) -> &Gateway {
+        self.control.gateway()
+    }
+
+    /// Serves until `stop`, or until a part of it gives up. Sessions are told and closed, then
+    /// the doors, then the log.
+    pub(crate) async fn run(
+        self,
+        listeners: Listeners,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        let metrics = portcullis_api::install_recorder()
+            .map_err(|error| Failure::because("metrics cannot be recorded", &error))?;
+        let gateway = self.gateway().clone();
+        let background = CancellationToken::new();
+        let doors = CancellationToken::new();
+        let supervising = tokio::spawn({
+            let (gateway, stop) = (gateway.clone(), background.clone());
+            async move { gateway.supervise(stop).await }
+        });
+        let reconciling = tokio::spawn({
+            let (control, stop) = (self.control.clone(), background.clone());
+            async move { control.reconcile(stop).await }
+        });
+        self.note("started").await?;
+        let room = SshRoom::new(gateway.clone(), self.ssh_options.clone(), self.host_key.clone());
+        let mut ssh = tokio::spawn(room.serve(listeners.ssh, doors.clone()));
+        let mut api = tokio::spawn(portcullis_api::serve(
+            self.control.clone(),
+            listeners.api,
+            metrics,
+            doors.clone(),
+        ));
+        let (mut supervising, mut reconciling) = (supervising, reconciling);
+        let ended_early = tokio::select! {
+            () = stop.cancelled() => None,
+            ended = &mut ssh => Some(format!("the SSH room ended: {ended:?}")),
+            ended = &mut api => Some(format!("the API ended: {ended:?}")),
+            ended = &mut supervising => Some(format!("the supervisor ended: {ended:?}")),
+            ended = &mut reconciling => Some(format!("the reconcilers ended: {ended:?}")),
+        };
+        if let Some(why) = &ended_early {
+            tracing::error!(why, "a part of the node gave up; the node stops");
+        }
+        gateway.stop(SESSIONS_PATIENCE).await;
+        doors.cancel();
+        let closing = async {
+            if !ssh.is_finished() {
+                let _ = ssh.await;
+            }
+            if !api.is_finished() {
+                let _ = api.await;
+            }
+        };
+        if tokio::time::timeout(DOORS_PATIENCE, closing).await.is_err() {
+            tracing::warn!("a door did not close in time");
+        }
+        background.cancel();
+        if let Err(failure) = self.note("stopped").await {
+            tracing::warn!(?failure, "the end of the node could not be audited");
+        }
+        self.close().await;
+        match ended_early {
+            None => Ok(()),
+            Some(why) => Err(Failure::Failed(format!("{why}; see the log for what led to it"))),
+        }
+    }
+
+    /// Closes a node: store, then log.
+    pub(crate) async fn close(self) {
+        let store = self.gateway().store();
+        if let Err(error) = store.forget_node(self.gateway().node()).await {
+            tracing::warn!(%error, "the node could not be signed off; its lease runs out by itself");
+        }
+        store.close().await;
+        if let Err(error) = self.log.close().await {
+            tracing::error!(%error, "the audit log did not close cleanly");
+        }
+    }
+
+    async fn note(&self, what: &'static str) -> Result<(), Failure> {
+        let event = Event::new(Activity::Node, self.gateway().now())
+            .detail("node", self.gateway().node())
+            .detail("state", what)
+            .detail("version", env!("CARGO_PKG_VERSION"));
+        let written = self.gateway().auditor().write(event).await;
+        written.map(drop).map_err(|error| Failure::because("the node does not run", &error))
+    }
+}
+
+/// A directory of the node: made if it is not there, and its owner's alone.
+pub(crate) fn prepare_directory(path: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::because(format!("the directory `{}` cannot be used", path.display()), &error)
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = path.metadata().map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(Failure::Failed(format!(
+            "others can read `{}` (mode {:o}); run `chmod 700` on it",
+            path.display(),
+            mode & 0o777
+        )));
+    }
+    Ok(())
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::because(
+            format!(
+                "cannot listen on {address} (`{key}`); stop what listens there or choose another"
+            ),
+            &error,
+        )
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::because("the listener has no address", &error))
+}

@@ -1,0 +1,94 @@
+//! The keys a node signs and wraps with, made on first use and kept sealed in the store.
+//!
+//! In: the store. Out: the two certificate authorities, the log's signer, the gate's host key and
+//! the wrapping of recordings' keys. Nodes that share a store share all but the log's signer.
+
+use portcullis_domain::{Secret, Timestamp};
+use portcullis_evidence::log::NoteSigner;
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::keys::PrivateKey;
+use portcullis_identity::random::{OsRandom, Random};
+use portcullis_store::{KeyWrap, Store};
+
+use crate::failure::Failure;
+use crate::keys;
+
+const SEED_BYTES: usize = 32;
+
+/// See the module.
+pub(super) struct SigningKeys {
+    pub(super) sign_in: SignInAuthority,
+    pub(super) target: TargetAuthority,
+    pub(super) log: NoteSigner,
+    pub(super) host: PrivateKey,
+    pub(super) recordings: KeyWrap,
+}
+
+/// Opens the keys; the missing ones are made.
+pub(super) async fn open(
+    store: &Store,
+    node: &str,
+    now: Timestamp,
+) -> Result<SigningKeys, Failure> {
+    let sign_in = text(store, "sign_in_authority", now, || {
+        let made = SignInAuthority::generate(&mut OsRandom).map_err(unmade)?;
+        made.to_openssh().map_err(unmade)
+    })
+    .await?;
+    let target = text(store, "target_authority", now, || {
+        let made = TargetAuthority::generate(&mut OsRandom).map_err(unmade)?;
+        made.to_openssh().map_err(unmade)
+    })
+    .await?;
+    let host = text(store, "gate_host_key", now, || keys::to_openssh(&keys::generate()?)).await?;
+    let unreadable = |error: &dyn std::error::Error| {
+        Failure::because("a key in the store cannot be read", error)
+    };
+    Ok(SigningKeys {
+        sign_in: SignInAuthority::from_openssh(&sign_in).map_err(|error| unreadable(&error))?,
+        target: TargetAuthority::from_openssh(&target).map_err(|error| unreadable(&error))?,
+        log: log_signer(store, node, now).await?,
+        host: keys::from_openssh(host.expose().as_bytes())?,
+        recordings: store
+            .key_wrap("recordings", now)
+            .await
+            .map_err(|error| Failure::because("the keys of recordings cannot be opened", &error))?,
+    })
+}
+
+/// Each node writes a log of its own, so each has a signer of its own.
+async fn log_signer(store: &Store, node: &str, now: Timestamp) -> Result<NoteSigner, Failure> {
+    let mut fresh = zeroize::Zeroizing::new([0_u8; SEED_BYTES]);
+    OsRandom.fill(&mut *fresh).map_err(unmade)?;
+    let name = format!("log/{node}");
+    let found = store.get_or_create_key(&name, || Secret::new(fresh.to_vec()), now).await;
+    let found = found.map_err(unmade)?;
+    let seed: &[u8; SEED_BYTES] = found.expose().as_slice().try_into().map_err(|_| {
+        Failure::Failed("the log's signing key in the store has a wrong length".into())
+    })?;
+    NoteSigner::new(format!("portcullis/{node}"), seed).map_err(unmade)
+}
+
+async fn text(
+    store: &Store,
+    name: &str,
+    now: Timestamp,
+    generate: impl FnOnce() -> Result<Secret<String>, Failure>,
+) -> Result<Secret<String>, Failure> {
+    let found = match store.key(name).await.map_err(unmade)? {
+        Some(found) => found,
+        None => {
+            let made = generate()?;
+            let bytes = Secret::new(made.expose().clone().into_bytes());
+            // Another node may have been quicker; then its key is the one.
+            store.get_or_create_key(name, || bytes, now).await.map_err(unmade)?
+        }
+    };
+    String::from_utf8(found.expose().clone())
+        .map(Secret::new)
+        .map_err(|_| Failure::Failed(format!("the key `{name}` in the store is damaged")))
+}
+
+fn unmade(error: impl std::error::Error) -> Failure {
+    Failure::because("the node's keys cannot be opened", &error)
+}
