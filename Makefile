@@ -34,7 +34,7 @@ test:
 	@scripts/test
 
 bench:
-	@scripts/ensure $(BUILD) openssh-server openssh-client util-linux
+	@scripts/ensure $(BUILD) openssh-server openssh-client python3
 	@scripts/bench $(ARGS)
 
 lint:
