@@ -10,6 +10,7 @@
 //! * a live session is asked about again whenever facts change, by the same `decide`.
 
 mod around;
+mod attempts;
 mod auditor;
 mod authorize;
 mod clock;
@@ -50,8 +51,8 @@ pub use sign_in::{Asked, SignInError, SignInFlow};
 pub use snapshot::{LEASE, RefreshError, Snapshot};
 pub use token::{Issued, SignedIn};
 
+use crate::attempts::Sources;
 use crate::registry::Registry;
-use crate::sign_in::Sources;
 use crate::snapshot::Current;
 
 /// A wall clock that was set back further than this closes the gate until it is right again.

@@ -5,51 +5,23 @@
 //! machine. It is the only place, beside API tokens, an [`Authenticated`] comes from.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{Access, FactorKind, Login, Secret, TargetName, Timestamp, UserName};
 use portcullis_identity::keys::{Certificate, PublicKey};
-use portcullis_identity::limit::{Attempts, PER_SOURCE, PER_USER, RateTable, Source, Verdict};
 use portcullis_identity::login::{Ask, Input, Requirement, SignIn, SignatureCheck};
 use portcullis_identity::password::PasswordHash;
 use portcullis_identity::recovery::{self, RecoveryCheck, RecoveryHash};
 use portcullis_identity::ssh_user::SshUser;
 use portcullis_identity::totp::{self, TotpCheck, TotpSecret};
-use portcullis_store::AttemptScope;
 use thiserror::Error;
 
 use crate::Gateway;
 use crate::permit::Authenticated;
 
-/// Most source networks whose failed attempts are remembered at a time.
-const MAX_SOURCES: usize = 65_536;
 /// Longest password or code taken, in bytes.
 const MAX_SECRET_BYTES: usize = 1024;
-
-/// Failed attempts by source network, in memory: a flood must not become a flood of writes.
-pub(crate) struct Sources(Mutex<RateTable<Source>>);
-
-impl Default for Sources {
-    fn default() -> Self {
-        Self(Mutex::new(RateTable::new(PER_SOURCE, MAX_SOURCES)))
-    }
-}
-
-impl Sources {
-    fn attempt(&self, source: IpAddr, now: Timestamp) -> Verdict {
-        self.lock().attempt(&Source::from(source), now)
-    }
-
-    fn taken_back(&self, source: IpAddr) {
-        self.lock().taken_back(&Source::from(source));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, RateTable<Source>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What is still missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +117,14 @@ impl Gateway {
 }
 
 impl SignInFlow {
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    pub(crate) fn source(&self) -> IpAddr {
+        self.source
+    }
+
     /// Reads the user string and binds the flow to it. Every other method does this first.
     pub async fn bind(&mut self, raw_user: &str) -> Result<SshUser, SignInError> {
         let Ok(named) = raw_user.parse::<SshUser>() else {
@@ -330,45 +310,6 @@ impl SignInFlow {
         snapshot.facts.users.get(user).is_some_and(|user| !user.disabled)
     }
 
-    /// Counts the attempt before anything is compared, so that guesses made at once all count.
-    async fn count_attempt(&self, user: &UserName) -> Result<(), SignInError> {
-        let now = self.gateway.now();
-        let wait = match self.gateway.sources().attempt(self.source, now) {
-            Verdict::Wait { until } => Some(until),
-            Verdict::Proceed => {
-                let counted = self
-                    .gateway
-                    .store()
-                    .update_attempts(
-                        AttemptScope::User,
-                        user.as_str(),
-                        now,
-                        |state: &mut Attempts| {
-                            state.attempt(&PER_USER, now).map(|next| *state = next).err()
-                        },
-                    )
-                    .await;
-                counted.map_err(|error| SignInError::Unavailable(error.to_string()))?
-            }
-        };
-        let Some(until) = wait else { return Ok(()) };
-        self.audit(Some(user), Outcome::Refused("too many failed attempts".into()), "").await?;
-        Err(SignInError::TooMany { retry_after: until.since(now) })
-    }
-
-    async fn take_back_attempt(&self, user: &UserName) -> Result<(), SignInError> {
-        self.gateway.sources().taken_back(self.source);
-        let now = self.gateway.now();
-        let forgiven = self
-            .gateway
-            .store()
-            .update_attempts(AttemptScope::User, user.as_str(), now, |state: &mut Attempts| {
-                *state = state.taken_back();
-            })
-            .await;
-        forgiven.map_err(|error| SignInError::Unavailable(error.to_string()))
-    }
-
     /// Checks a code and uses it up. Wrong codes count as attempts.
     async fn check_code(
         &mut self,
@@ -468,7 +409,7 @@ impl SignInFlow {
         }
     }
 
-    async fn audit(
+    pub(crate) async fn audit(
         &self,
         user: Option<&UserName>,
         outcome: Outcome,

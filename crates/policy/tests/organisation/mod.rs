@@ -184,7 +184,7 @@ fn roles() -> [Role; 4] {
     ];
     let guardrails = vec![
         rule(["production"], &[AgentForward, RemoteForward]),
-        Rule { paths: vec!["/etc/*".into(), "/root/*".into()], ..rule(["production"], &[Upload]) },
+        Rule { paths: vec!["/etc/*".into(), "/boot/*".into()], ..rule(["production"], &[Upload]) },
     ];
     [
         role("developer", "Builds, and looks into production when let in", developer, vec![]),

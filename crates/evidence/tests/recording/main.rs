@@ -7,13 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod filling;
+
 use std::fs::{self, OpenOptions};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use filling::Filling;
 use portcullis_evidence::fuzzing::KnownKeys;
 use portcullis_evidence::log::Hash;
 use portcullis_evidence::recording::{
@@ -477,27 +478,4 @@ fn chunk_starts(file: &[u8]) -> Vec<usize> {
         at += 12 + u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
     }
     starts
-}
-
-/// A file on a disk that takes some writes and then is full.
-struct Filling {
-    left: AtomicUsize,
-}
-
-impl Filling {
-    fn after(writes: usize) -> Self {
-        Self { left: AtomicUsize::new(writes) }
-    }
-}
-
-impl ChunkFile for Filling {
-    fn append(&mut self, _: &[u8]) -> io::Result<()> {
-        let left =
-            self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        left.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

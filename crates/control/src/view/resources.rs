@@ -1,0 +1,144 @@
+//! Resources, plans, explanations and secrets.
+
+use portcullis_domain::{ActionKind, TargetName, Timestamp, UserName};
+use serde::{Deserialize, Serialize};
+
+/// A file of resources.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceFile {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Body of `POST /v1/plan` and `POST /v1/apply`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanBody {
+    /// The files.
+    pub files: Vec<ResourceFile>,
+    /// Remove resources in force that the files do not have.
+    #[serde(default)]
+    pub prune: bool,
+    /// For apply: refuse if the store has moved on from this revision.
+    #[serde(default)]
+    pub expected_revision: Option<u64>,
+}
+
+/// What would change, or has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanView {
+    /// The store's revision it was computed at (plan) or made (apply).
+    pub revision: u64,
+    /// Changes of resources.
+    pub changes: Vec<ChangeView>,
+    /// Changes of reach.
+    pub reach: Vec<ReachView>,
+}
+
+/// One resource added, changed or removed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// `Kind/name`.
+    pub resource: String,
+    /// `add`, `change` or `remove`.
+    pub change: String,
+    /// Changed fields.
+    pub fields: Vec<FieldView>,
+}
+
+/// One field of a changed resource.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FieldView {
+    /// Dotted path.
+    pub path: String,
+    /// Before, as JSON.
+    pub before: serde_json::Value,
+    /// After, as JSON.
+    pub after: serde_json::Value,
+}
+
+/// Someone gains or loses an action on a target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReachView {
+    /// Who.
+    pub user: UserName,
+    /// Where.
+    pub target: TargetName,
+    /// What.
+    pub action: ActionKind,
+    /// How it was: `no`, `after approval`, `standing`.
+    pub before: String,
+    /// How it will be.
+    pub after: String,
+}
+
+/// A resource in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ResourceView {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Canonical YAML.
+    pub yaml: String,
+    /// Who last changed it.
+    pub author: UserName,
+    /// When.
+    pub updated_at: Timestamp,
+}
+
+/// Query of `GET /v1/why`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhyQuery {
+    /// Who.
+    pub user: String,
+    /// Which action.
+    pub action: ActionKind,
+    /// Which target.
+    pub target: String,
+    /// As which account.
+    #[serde(default)]
+    pub login: Option<String>,
+    /// Command, path or `host:port`.
+    #[serde(default)]
+    pub object: Option<String>,
+    /// Assume a second factor proved just now.
+    #[serde(default)]
+    pub second_factor: bool,
+}
+
+/// A decision explained: for people as text, for programs as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WhyView {
+    /// `allow`, `step_up`, `request_access` or `deny`.
+    pub decision: String,
+    /// For people, several lines.
+    pub text: String,
+    /// Everything, structured.
+    pub explanation: serde_json::Value,
+}
+
+/// One row of `who-can`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WhoCanView {
+    /// Who.
+    pub user: String,
+    /// `now`, `after a second factor` or `after approval`.
+    pub how: String,
+    /// As which accounts.
+    pub logins: Vec<String>,
+    /// By which roles, policies and paths.
+    pub via: Vec<String>,
+}
+
+/// Body of `PUT /v1/environments/{env}/secrets/{name}`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretBody {
+    /// The value.
+    pub value: String,
+}

@@ -1,0 +1,79 @@
+//! Counting attempts before they are looked at, per person in the store and per source network in
+//! memory, so that guesses made at the same moment all count.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use portcullis_domain::audit::Outcome;
+use portcullis_domain::{Timestamp, UserName};
+use portcullis_identity::limit::{Attempts, PER_SOURCE, PER_USER, RateTable, Source, Verdict};
+use portcullis_store::AttemptScope;
+
+use crate::sign_in::{SignInError, SignInFlow};
+
+/// Most source networks whose failed attempts are remembered at a time.
+const MAX_SOURCES: usize = 65_536;
+
+/// Failed attempts by source network, in memory: a flood must not become a flood of writes.
+pub(crate) struct Sources(Mutex<RateTable<Source>>);
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self(Mutex::new(RateTable::new(PER_SOURCE, MAX_SOURCES)))
+    }
+}
+
+impl Sources {
+    fn attempt(&self, source: IpAddr, now: Timestamp) -> Verdict {
+        self.lock().attempt(&Source::from(source), now)
+    }
+
+    fn taken_back(&self, source: IpAddr) {
+        self.lock().taken_back(&Source::from(source));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, RateTable<Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SignInFlow {
+    /// Counts the attempt before anything is compared, so that guesses made at once all count.
+    pub(crate) async fn count_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+        let now = self.gateway().now();
+        let wait = match self.gateway().sources().attempt(self.source(), now) {
+            Verdict::Wait { until } => Some(until),
+            Verdict::Proceed => {
+                let counted = self
+                    .gateway()
+                    .store()
+                    .update_attempts(
+                        AttemptScope::User,
+                        user.as_str(),
+                        now,
+                        |state: &mut Attempts| {
+                            state.attempt(&PER_USER, now).map(|next| *state = next).err()
+                        },
+                    )
+                    .await;
+                counted.map_err(|error| SignInError::Unavailable(error.to_string()))?
+            }
+        };
+        let Some(until) = wait else { return Ok(()) };
+        self.audit(Some(user), Outcome::Refused("too many failed attempts".into()), "").await?;
+        Err(SignInError::TooMany { retry_after: until.since(now) })
+    }
+
+    pub(crate) async fn take_back_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+        self.gateway().sources().taken_back(self.source());
+        let now = self.gateway().now();
+        let forgiven = self
+            .gateway()
+            .store()
+            .update_attempts(AttemptScope::User, user.as_str(), now, |state: &mut Attempts| {
+                *state = state.taken_back();
+            })
+            .await;
+        forgiven.map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+}
