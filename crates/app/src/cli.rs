@@ -43,6 +43,7 @@ pub(crate) struct Cli {
         long,
         global = true,
         env = "PORTCULLIS_ADDRESS",
+        hide_env_values = true,
         value_name = "URL",
         display_order = 900
     )]

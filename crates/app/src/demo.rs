@@ -51,7 +51,7 @@ enum Command {
         /// alice, bob or carol
         user: String,
         /// The directory of the running demo
-        #[arg(long, value_name = "DIR", env = DIRECTORY_VARIABLE)]
+        #[arg(long, value_name = "DIR", env = DIRECTORY_VARIABLE, hide_env_values = true)]
         dir: PathBuf,
     },
 }

@@ -63,6 +63,10 @@ pub(crate) fn secret_or_input(question: &str) -> Result<Secret<String>, Failure>
     if text.len() as u64 > MAX_SECRET_BYTES {
         return Err(Failure::Failed(format!("a secret has at most {MAX_SECRET_BYTES} bytes")));
     }
+    // `echo secret | ...` means the secret, not its line end; a key file keeps all of its lines.
+    if text.matches('\n').count() == 1 && text.ends_with('\n') {
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    }
     Ok(Secret::new(text))
 }
 

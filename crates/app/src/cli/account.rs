@@ -2,9 +2,8 @@
 
 use clap::Subcommand;
 use hyper::Method;
-use portcullis_control::view::{
-    ConfirmBody, FactorBody, PasswordBody, RecoveryCodesView, TotpView, WhoamiView,
-};
+use portcullis_control::view::{ConfirmBody, FactorBody, RecoveryCodesView, TotpView, WhoamiView};
+use serde::Serialize;
 
 use crate::client::Client;
 use crate::context::Context;
@@ -33,7 +32,7 @@ impl Account {
     pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let (client, out) = (context.client()?, context.out);
         match self {
-            Self::Password => password(&client, out).await?,
+            Self::Password => password(context, &client).await?,
             Self::Factor(Factor::Enrol) => enrol(&client, out).await?,
             Self::Factor(Factor::RecoveryCodes) => recovery_codes(&client, out).await?,
         }
@@ -41,12 +40,24 @@ impl Account {
     }
 }
 
-async fn password(client: &Client, out: Out) -> Result<(), Failure> {
-    let old = prompt::secret("password: ", PASSWORD_VARIABLE)?;
-    let new = prompt::new_password()?;
-    let body = PasswordBody { old: old.expose().clone(), new: new.expose().clone() };
-    client.tell(Method::POST, "/v1/me/password", Some(&body)).await?;
-    out.either(&serde_json::json!({"changed": true}), |out| out.line("your password is changed"))
+/// Body of `POST /v1/me/password`, with a code where the person has a second factor.
+#[derive(Serialize)]
+struct NewPassword {
+    old: String,
+    new: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+async fn password(context: &Context, client: &Client) -> Result<(), Failure> {
+    let FactorBody { password: old, code } = proof(client).await?;
+    let new = prompt::new_password()?.expose().clone();
+    client.tell(Method::POST, "/v1/me/password", Some(&NewPassword { old, new, code })).await?;
+    // The node has ended every sign-in of this person, this one included.
+    context.home.forget()?;
+    context.out.either(&serde_json::json!({"changed": true}), |out| {
+        out.line("your password is changed and you are signed out everywhere; sign in again with `portcullis login USER`")
+    })
 }
 
 /// Password, and a present code where a second factor exists: whoever finds an open terminal

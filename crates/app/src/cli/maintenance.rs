@@ -40,7 +40,13 @@ pub(super) enum Keys {
 #[derive(Debug, Args)]
 pub(crate) struct Config {
     /// The node's configuration
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CONFIG", default_value = "portcullis.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG",
+        hide_env_values = true,
+        default_value = "portcullis.toml"
+    )]
     pub(crate) config: PathBuf,
 }
 

@@ -1,6 +1,6 @@
 //! Sessions: list, watch live, play back, export, end.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -237,7 +237,7 @@ async fn show(
             break Err(failure);
         }
     };
-    if !out.json {
+    if !out.json && std::io::stdout().is_terminal() {
         write_out(TerminalFilter::reset())?;
         write_out(b"\r\n")?;
     }

@@ -1,3 +1,7 @@
+//! The command line as a whole: its definitions, its reviewed help, completions and manual.
+//!
+//! In: the definitions. Out: texts people rely on. Must never know: what a command does.
+
 use clap::CommandFactory;
 
 use super::*;

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use portcullis_domain::audit::{Activity, Event};
+use portcullis_evidence::log::{Log, LogOptions};
 use portcullis_gateway::LEASE;
 use portcullis_store::{MasterKeySource, Store};
 
+use super::signing::log_signer;
 use crate::config::Config;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Outcome};
@@ -12,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 /// The next master key where it is not a file of ours.
 const NEW_KEY_VARIABLE: &str = "PORTCULLIS_NEW_MASTER_KEY";
 
-/// Wraps every secret under a new master key.
+/// Wraps every secret under a new master key. Audited before and after.
 pub(crate) async fn rotate_master_key(context: &Context, path: &Path) -> Result<Outcome, Failure> {
     let config =
         Config::read(path).map_err(|error| Failure::Failed(crate::failure::chain(&error)))?;
@@ -42,9 +45,15 @@ pub(crate) async fn rotate_master_key(context: &Context, path: &Path) -> Result<
         ),
     };
     let next = next.ok_or_else(|| Failure::Failed("there is no next master key".into()))?;
+    // Its lock also keeps a node on this machine from starting meanwhile.
+    let log = open_log(&config, &store).await?;
+    let to = next.id().to_string();
+    audit(&log, "begun", &to).await?;
     let rotated = store.rotate_master_key(next, now()).await.map_err(|error| failed(&error))?;
     source.promote_staged().map_err(|error| failed(&error))?;
+    audit(&log, "done", &to).await?;
     store.close().await;
+    log.close().await.map_err(|error| Failure::because("the audit log did not close", &error))?;
     let told = serde_json::json!({
         "from": rotated.from.to_string(), "to": rotated.to.to_string(), "values": rotated.values,
     });
@@ -55,4 +64,26 @@ pub(crate) async fn rotate_master_key(context: &Context, path: &Path) -> Result<
         ))
     })?;
     Ok(Outcome::Done)
+}
+
+async fn open_log(config: &Config, store: &Store) -> Result<Log, Failure> {
+    let signer = log_signer(store, &config.name, now()).await?;
+    let directory = config.log_dir();
+    let opened =
+        tokio::task::spawn_blocking(move || Log::open(&directory, signer, LogOptions::default()));
+    opened
+        .await
+        .map_err(|error| Failure::because("opening the audit log was interrupted", &error))?
+        .map_err(|error| Failure::because("the audit log cannot be opened", &error))
+}
+
+/// Written before the rotation and after it; nobody is signed in, so no person is named.
+async fn audit(log: &Log, state: &'static str, to: &str) -> Result<(), Failure> {
+    let event = Event::new(Activity::KeyChange, now())
+        .detail("what", "master_key")
+        .detail("offline", true)
+        .detail("state", state)
+        .detail("to", to);
+    let written = log.append(event.to_ocsf()).await;
+    written.map(drop).map_err(|error| Failure::because("the rotation cannot be audited", &error))
 }

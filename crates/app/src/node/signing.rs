@@ -57,7 +57,11 @@ pub(super) async fn open(
 }
 
 /// Each node writes a log of its own, so each has a signer of its own.
-async fn log_signer(store: &Store, node: &str, now: Timestamp) -> Result<NoteSigner, Failure> {
+pub(super) async fn log_signer(
+    store: &Store,
+    node: &str,
+    now: Timestamp,
+) -> Result<NoteSigner, Failure> {
     let mut fresh = zeroize::Zeroizing::new([0_u8; SEED_BYTES]);
     OsRandom.fill(&mut *fresh).map_err(unmade)?;
     let name = format!("log/{node}");

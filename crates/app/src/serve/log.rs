@@ -50,8 +50,13 @@ pub(crate) fn install_to_file(directives: &str, path: &std::path::Path) -> Resul
         .map_err(|error| Failure::because("the log cannot be started", &error))
 }
 
+/// The database library says every statement at `debug`; it stays quiet unless it is named.
 fn filter(directives: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(directives).map_err(|error| {
+    let quiet = match directives.contains("sqlx") {
+        true => directives.to_owned(),
+        false => format!("{directives},sqlx=warn"),
+    };
+    EnvFilter::try_new(quiet).map_err(|error| {
         Failure::Failed(format!(
             "`{}` is not a log level ({}); write `info`, or `info,portcullis_gateway=debug`",
             directives.escape_debug(),
