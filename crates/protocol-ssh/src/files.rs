@@ -20,8 +20,8 @@ use crate::connection::Connection;
 use crate::conversation::Command;
 use crate::options::FAREWELL;
 use crate::relay::{
-    Content, Ends, FarWriter, FrontWriter, Pair, REFUSED_STATUS, STDERR, Stopped, both, downward,
-    lines, upward,
+    Content, EndOfOutput, Ends, FarWriter, FrontWriter, Pair, REFUSED_STATUS, STDERR, Stopped,
+    both, downward, lines, upward,
 };
 use crate::wire::FileEvent;
 use crate::wire::scp::{Direction, ScpInvocation, ScpObserver, parse_scp_command};
@@ -57,7 +57,6 @@ impl Plan {
             }
             Command::Subsystem(_) => Ok(Self::Sftp),
             Command::Exec(_) if has_terminal => Ok(Self::Terminal),
-            Command::Exec(line) if is_sftp_server(line) => Ok(Self::Sftp),
             Command::Exec(line) => Ok(parse_scp_command(line).map_or(Self::Terminal, Self::Scp)),
         }
     }
@@ -84,13 +83,6 @@ impl Plan {
     }
 }
 
-/// An SFTP server started by name. Anything more than a plain path is a command.
-fn is_sftp_server(line: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
-    line.chars().all(plain)
-        && matches!(line.rsplit('/').next(), Some("sftp-server" | "internal-sftp"))
-}
-
 /// Relays an scp conversation.
 pub(crate) async fn scp(
     pair: &Pair,
@@ -107,15 +99,15 @@ pub(crate) async fn scp(
             Way::Up => observer.from_client(data, &mut events),
             Way::Down => observer.from_target(data, &mut events),
         };
-        (events, seen)
+        (events, observer.take_actions(), seen)
     };
     let up = async {
         while let Some(message) = front_reader.wait().await {
             if let ChannelMsg::Data { data } = &message {
-                let (events, seen) = observe(Way::Up, data);
+                let (events, actions, seen) = observe(Way::Up, data);
                 audit(pair, events).await;
-                if let Err(error) = seen {
-                    return broken(&error.to_string(), front_writer).await;
+                if let Err(told) = may_pass(pair, actions, seen).await {
+                    return broken(&told, front_writer).await;
                 }
             }
             if let Err(stopped) = upward(pair, message, far_writer, Content::Counted).await {
@@ -125,16 +117,17 @@ pub(crate) async fn scp(
         Stopped::Gone
     };
     let down = async {
-        while let Some(message) = far_reader.wait().await {
+        let mut end = EndOfOutput::default();
+        while let Some(message) = end.next(pair, &mut far_reader, front_writer).await {
             if let ChannelMsg::Data { data } = &message {
-                let (events, seen) = observe(Way::Down, data);
+                let (events, actions, seen) = observe(Way::Down, data);
                 audit(pair, events).await;
-                if let Err(error) = seen {
-                    return broken(&error.to_string(), front_writer).await;
+                if let Err(told) = may_pass(pair, actions, seen).await {
+                    return broken(&told, front_writer).await;
                 }
             }
             let step = downward(pair, connection, message, front_writer, Content::Counted).await;
-            if let Err(stopped) = step {
+            if let Err(stopped) = end.after(step, front_writer).await {
                 return stopped;
             }
         }
@@ -144,6 +137,22 @@ pub(crate) async fn scp(
     let mut events = Vec::new();
     observer.lock().unwrap_or_else(PoisonError::into_inner).finish(&mut events);
     audit(pair, events).await;
+}
+
+/// INVARIANT: the bytes that announce a file are passed on only if that file is allowed, whatever
+/// was allowed for the command as a whole.
+async fn may_pass(
+    pair: &Pair,
+    actions: Vec<Action>,
+    seen: Result<(), impl std::fmt::Display>,
+) -> Result<(), String> {
+    seen.map_err(|error| error.to_string())?;
+    for action in actions {
+        if let Err(refused) = pair.live.authorize(action).await {
+            return Err(refused.told().to_owned());
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -293,11 +302,11 @@ impl Transfer<'_> {
             let wanted = self.to_target.has_room() && self.observer.wants_client_data();
             let step = tokio::select! {
                 message = front.wait(), if wanted => match message {
-                    Some(message) => self.from_client(message).await,
+                    Some(message) => self.hear_client(message).await,
                     None => Err(Stopped::Closed),
                 },
                 message = far.wait() => match message {
-                    Some(message) => self.from_target(message).await,
+                    Some(message) => self.hear_target(message).await,
                     None => Err(Stopped::Gone),
                 },
                 () = self.to_target.room.notified() => Ok(()),
@@ -308,7 +317,7 @@ impl Transfer<'_> {
         }
     }
 
-    async fn from_client(&mut self, message: ChannelMsg) -> Result<(), Stopped> {
+    async fn hear_client(&mut self, message: ChannelMsg) -> Result<(), Stopped> {
         match message {
             ChannelMsg::Data { data } => {
                 self.pair.live.touch();
@@ -331,7 +340,7 @@ impl Transfer<'_> {
         }
     }
 
-    async fn from_target(&mut self, message: ChannelMsg) -> Result<(), Stopped> {
+    async fn hear_target(&mut self, message: ChannelMsg) -> Result<(), Stopped> {
         let ChannelMsg::Data { data } = message else {
             return downward(self.pair, self.connection, message, self.front, Content::Counted)
                 .await;
@@ -398,12 +407,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_sftp_server_path_is_taken_for_sftp() {
-        for line in ["sftp-server", "/usr/lib/openssh/sftp-server", "internal-sftp"] {
-            let plan = Plan::of(&Command::Exec(line.into()), false);
-            assert!(matches!(plan, Ok(Plan::Sftp)), "{line}");
-        }
-        for line in ["/usr/lib/sftp-server -e", "sh -c sftp-server", "x;sftp-server", "sftp"] {
+    fn only_the_subsystem_is_sftp_and_a_program_of_that_name_is_a_command() {
+        let plan = Plan::of(&Command::Subsystem("sftp".into()), false);
+        assert!(matches!(plan, Ok(Plan::Sftp)));
+        for line in ["sftp-server", "/usr/lib/openssh/sftp-server", "/tmp/drop/sftp-server"] {
             let plan = Plan::of(&Command::Exec(line.into()), false);
             assert!(matches!(plan, Ok(Plan::Terminal)), "{line}");
         }

@@ -4,12 +4,13 @@
 //! drives both directions of a channel. What a file transfer says is [`crate::files`]'s business.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_domain::Action;
 use portcullis_gateway::{EndReason, LiveSession, Observation};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client, server};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connection::{Connection, Open};
 use crate::conversation::{Command, Preparation, Program, Terminal, Wanted, accepts_environment};
@@ -23,6 +24,8 @@ pub(crate) const REFUSED_STATUS: u32 = 254;
 pub(crate) const USAGE_STATUS: u32 = 255;
 /// `SSH_EXTENDED_DATA_STDERR` (RFC 4254 section 5.2).
 pub(crate) const STDERR: u32 = 1;
+/// Longest time an end of output is held back while the client is still sending.
+const END_OF_OUTPUT_HELD: std::time::Duration = std::time::Duration::from_millis(200);
 /// Longest wait for a refused client to take what it is told.
 const TELL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -80,6 +83,7 @@ pub(crate) async fn run(
         number,
         counted,
         far_counted: Counted::new(&open.back.gauges, far.id()),
+        input_ended: AtomicBool::new(false),
     };
     let front_id = front.id();
     let (front_reader, front_writer) = front.split();
@@ -108,6 +112,8 @@ pub(crate) struct Pair {
     pub(crate) number: u32,
     pub(crate) counted: Counted,
     pub(crate) far_counted: Counted,
+    /// The client has sent the end of its input.
+    pub(crate) input_ended: AtomicBool,
 }
 
 /// The four halves of a relayed channel.
@@ -184,6 +190,10 @@ async fn prepare(
     let accepted = &open.live.target().ssh.accept_env;
     for (name, value) in &preparation.environment {
         if accepts_environment(accepted, name) {
+            // What a program is given to run with is part of what ran.
+            let text = format!("env {name}={value}");
+            let observed = open.live.observe(Observation::Note { text: &text }).await;
+            observed.map_err(|_| russh::Error::Disconnect)?;
             far.set_env(false, name.as_str(), value.as_str()).await?;
         }
     }
@@ -230,15 +240,90 @@ async fn terminal(pair: &Pair, connection: &Arc<Connection>, ends: Ends<'_>) {
         Stopped::Gone
     };
     let down = async {
-        while let Some(message) = far_reader.wait().await {
+        let mut end = EndOfOutput::default();
+        while let Some(message) = end.next(pair, &mut far_reader, front_writer).await {
             let step = downward(pair, connection, message, front_writer, Content::Recorded).await;
-            if let Err(stopped) = step {
+            if let Err(stopped) = end.after(step, front_writer).await {
                 return stopped;
             }
         }
         Stopped::Gone
     };
     both(pair, up, down, front_writer, far_writer).await;
+}
+
+/// The target's end of output, held back until the exit status is through.
+///
+/// A client that has sent all its input closes the channel as soon as it sees the end of output,
+/// and russh answers that at once, which would lose an exit status still on its way. (OpenSSH's
+/// server keeps the channel until the status is sent.)
+#[derive(Default)]
+pub(crate) struct EndOfOutput {
+    held_until: Option<Instant>,
+    status_came: bool,
+    passed: bool,
+}
+
+impl EndOfOutput {
+    /// The next message to pass on. A held end of output is passed on when nothing else comes for
+    /// a while and the client is still sending, since a program may close its output early.
+    pub(crate) async fn next(
+        &mut self,
+        pair: &Pair,
+        far: &mut ChannelReadHalf,
+        front: &FrontWriter,
+    ) -> Option<ChannelMsg> {
+        loop {
+            let message = match self.held_until {
+                Some(until) if !pair.input_ended.load(Ordering::Relaxed) => tokio::select! {
+                    message = far.wait() => message,
+                    () = sleep_until(until) => {
+                        self.pass(front).await;
+                        continue;
+                    }
+                },
+                _ => far.wait().await,
+            };
+            match message {
+                Some(ChannelMsg::Eof) if !self.passed => {
+                    self.held_until = Some(Instant::now() + END_OF_OUTPUT_HELD);
+                    if self.status_came {
+                        self.pass(front).await;
+                    }
+                }
+                Some(ChannelMsg::Close) => {
+                    self.pass(front).await;
+                    return message;
+                }
+                _ => {
+                    self.status_came = matches!(
+                        message,
+                        Some(ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. })
+                    ) || self.status_came;
+                    return message;
+                }
+            }
+        }
+    }
+
+    /// After a message was passed on: the end of output may follow the exit status.
+    pub(crate) async fn after(
+        &mut self,
+        step: Result<(), Stopped>,
+        front: &FrontWriter,
+    ) -> Result<(), Stopped> {
+        if self.status_came {
+            self.pass(front).await;
+        }
+        step
+    }
+
+    async fn pass(&mut self, front: &FrontWriter) {
+        if self.held_until.take().is_some() && !self.passed {
+            self.passed = true;
+            let _ = front.eof().await;
+        }
+    }
 }
 
 /// Drives both directions. The target's end ends the channel; the client's end is passed to the
@@ -314,13 +399,22 @@ pub(crate) async fn upward(
             pair.counted.went(data.len());
             Ok(())
         }
-        ChannelMsg::Eof => far.eof().await,
+        ChannelMsg::Eof => {
+            pair.input_ended.store(true, Ordering::Relaxed);
+            far.eof().await
+        }
         ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+            pair.counted.went(0);
             let seen = Observation::Resize { channel: number, cols: col_width, rows: row_height };
             recorded(pair.live.observe(seen).await).await?;
             far.window_change(col_width, row_height, pix_width, pix_height).await
         }
-        ChannelMsg::Signal { signal } => far.signal(signal).await,
+        ChannelMsg::Signal { signal } => {
+            pair.counted.went(0);
+            let text = format!("signal {signal:?}");
+            recorded(pair.live.observe(Observation::Note { text: &text }).await).await?;
+            far.signal(signal).await
+        }
         ChannelMsg::Close => return Err(Stopped::Closed),
         _ => Ok(()),
     };

@@ -126,7 +126,7 @@ impl Room {
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%error, "a client's socket could not be prepared");
         }
-        let door = Door::Gate(SignIn::new(self.gateway.sign_in(source)));
+        let door = Door::Gate(Box::new(SignIn::new(self.gateway.sign_in(source))));
         let jump = Jump::new(Arc::clone(self));
         let work = attend(Arc::clone(self), stream, door, Some(jump), Some(stranger));
         self.tasks.spawn(work);
@@ -276,6 +276,7 @@ impl HalfOpen {
     }
 
     fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
+        let source = network(source);
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = sources.values().sum();
         let here = sources.get(&source).copied().unwrap_or(0);
@@ -295,6 +296,14 @@ impl HalfOpen {
         }
         *reported = Some(Instant::now());
         Some(self.refused.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// What one party has many addresses of counts as one: a /64 of IPv6 (RFC 6177).
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
     }
 }
 

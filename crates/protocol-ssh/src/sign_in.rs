@@ -28,7 +28,7 @@ pub(crate) struct Arrived {
 /// How a connection signs in.
 pub(crate) enum Door {
     /// At the gate itself.
-    Gate(SignIn),
+    Gate(Box<SignIn>),
     /// Inside a jump connection whose person is known.
     Inner(StepUp),
 }
@@ -179,7 +179,10 @@ impl SignIn {
         }
         // The keys of an agent that are not this person's are not attempts to guess anything.
         if !self.flow.accepts_key(user, key) {
-            return Ok(Auth::reject());
+            return match self.flow.foreign_key(user, key).await {
+                Ok(()) => Ok(Auth::reject()),
+                Err(error) => self.answer(Err(error)),
+            };
         }
         let asked = self.flow.ssh_key(user, key).await;
         self.answer(asked)

@@ -1,5 +1,12 @@
 //! Sessions through the gate with the real OpenSSH client and server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod gate;
 
 use std::time::{Duration, Instant};
@@ -40,6 +47,70 @@ fn output_flows_although_nobody_reads_the_input() {
         &input,
     );
     assert!(ran.stdout.len() > 20_000_000, "{}", ran.stdout.len());
+}
+
+#[test]
+fn keys_are_renewed_in_the_middle_of_everything() {
+    let gate = everything();
+    let input: Vec<u8> = (0..16u32 << 20).map(|i| (i ^ (i >> 7)) as u8).collect();
+    let ran = gate.alice().option("RekeyLimit", "1M").run_with_input(&["cat"], &input);
+    assert!(ran.success(), "{}", ran.describe());
+    assert!(ran.stdout == input);
+}
+
+#[test]
+fn the_agent_is_forwarded_where_allowed_and_refused_aloud_elsewhere() {
+    let key = portcullis_testkit::UserKey::generate();
+    let agent = portcullis_testkit::SshAgent::start();
+    agent.add(&key);
+    let list = |gate: &gate::Gate| {
+        gate.alice().agent(&agent).option("ForwardAgent", "yes").run(&["ssh-add -l"])
+    };
+    let ran = list(&everything()).assert_success();
+    assert!(ran.stdout_text().contains("ED25519"), "{}", ran.describe());
+    let ran = list(&gate::start(&[ActionKind::Exec], Options::default()));
+    assert!(!ran.success() && !ran.stdout_text().contains("ED25519"), "{}", ran.describe());
+    assert!(ran.stderr_text().contains("agent forwarding refused"), "{}", ran.describe());
+}
+
+#[test]
+fn a_signal_reaches_the_program_and_its_death_is_told() {
+    let gate = everything();
+    let ran = gate.alice().run(&["kill -TERM $$"]);
+    assert_eq!(ran.code(), Some(255), "{}", ran.describe());
+}
+
+#[test]
+fn a_paused_forward_does_not_hold_up_a_program() {
+    use std::io::Read;
+    let gate = everything();
+    let source = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source_port = source.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in source.incoming().flatten() {
+            std::thread::spawn(move || {
+                use std::io::Write;
+                while stream.write_all(&[0; 65536]).is_ok() {}
+            });
+        }
+    });
+    let local = portcullis_testkit::free_port();
+    let forward = format!("127.0.0.1:{local}:127.0.0.1:{source_port}");
+    let directory = tempfile::tempdir().unwrap();
+    let client = gate
+        .alice()
+        .option("ControlPath", directory.path().join("c").to_str().unwrap())
+        .option("ControlMaster", "auto")
+        .option("ControlPersist", "20");
+    let _master = client.spawn_with(&["-N", "-L", &forward], &[]);
+    assert!(portcullis_testkit::wait_for_port(local, Duration::from_secs(20)));
+    let mut paused = std::net::TcpStream::connect(("127.0.0.1", local)).unwrap();
+    paused.read_exact(&mut [0; 1000]).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let begun = Instant::now();
+    let ran = client.run(&["echo through"]).assert_success();
+    assert_eq!(ran.stdout_text(), "through\n");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -236,7 +307,10 @@ fn a_session_ends_within_a_second_even_if_nobody_reads() {
     let begun = Instant::now();
     for view in gate.gateway.live_sessions() {
         let session = gate.gateway.live_session(view.id).unwrap();
-        session.end(EndReason::Killed { by: portcullis_domain::UserName::new("carol").unwrap(), reason: "enough".into() });
+        session.end(EndReason::Killed {
+            by: portcullis_domain::UserName::new("carol").unwrap(),
+            reason: "enough".into(),
+        });
     }
     while !gate.gateway.live_sessions().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(1));

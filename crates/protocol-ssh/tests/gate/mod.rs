@@ -1,6 +1,8 @@
 //! A whole gate in one process for tests: real store, log and recordings in a temporary
 //! directory, the SSH room on loopback, and a real OpenSSH server as its target.
 
+#![allow(dead_code, reason = "not every test file uses everything")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,7 @@ pub(crate) const BOBS_PASSWORD: &str = "correct horse battery staple";
 
 /// What stands and runs.
 pub(crate) struct Gate {
-    pub(crate) runtime: Runtime,
+    pub(crate) _runtime: Runtime,
     pub(crate) gateway: Gateway,
     pub(crate) port: u16,
     pub(crate) target: SshServer,
@@ -114,7 +116,7 @@ pub(crate) fn start_with(
         tokio::spawn(room.serve(listener, stop.clone()));
         (gateway, port, stop)
     });
-    Gate { runtime, gateway, port, target, alice, stop, _directory: directory }
+    Gate { _runtime: runtime, gateway, port, target, alice, stop, _directory: directory }
 }
 
 fn declared_target(server: &SshServer) -> Target {
