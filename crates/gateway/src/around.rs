@@ -11,6 +11,18 @@ use portcullis_domain::{Facts, Target};
 
 use crate::live::LiveSession;
 
+/// Names the hosts files of common systems give to loopback.
+const LOOPBACK_NAMES: [&str; 8] = [
+    "localhost",
+    "localhost4",
+    "localhost6",
+    "localhost.localdomain",
+    "localhost4.localdomain4",
+    "localhost6.localdomain6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
+
 /// The suffix under which targets are reached through a generated `ssh_config`.
 pub const HOST_SUFFIX: &str = ".portcullis";
 
@@ -62,11 +74,16 @@ fn names<'a>(target: &'a Target, through: &Target) -> impl Iterator<Item = Strin
 /// Lower case without a final dot; addresses in their one canonical form, every loopback and
 /// unspecified address as one.
 fn canonical(host: &str) -> String {
-    let plain = host.trim().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let plain = host.trim().trim_matches(['[', ']']);
+    // A zone (RFC 6874) says through which interface, not to whom.
+    let plain = plain.split_once('%').map_or(plain, |(address, _)| address);
+    let plain = plain.trim_end_matches('.').to_ascii_lowercase();
     match plain.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(ip) if ip.is_loopback() || ip.is_unspecified() => "127.0.0.1".into(),
         Ok(ip) => ip.to_string(),
-        Err(_) if plain == "localhost" || plain.ends_with(".localhost") => "127.0.0.1".into(),
+        Err(_) if LOOPBACK_NAMES.contains(&plain.as_str()) || plain.ends_with(".localhost") => {
+            "127.0.0.1".into()
+        }
         Err(_) => decimal_address(&plain).unwrap_or(plain),
     }
 }
@@ -128,7 +145,17 @@ mod tests {
     fn loopback_seen_from_a_target_is_that_target() {
         let facts = facts();
         let web = facts.targets.values().find(|t| t.name.as_str() == "web").unwrap();
-        for host in ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "0.0.0.0", "0x7f.1"] {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "[::1]",
+            "0.0.0.0",
+            "0x7f.1",
+            "::1%lo",
+            "ip6-localhost",
+        ] {
             assert!(known_target(&facts, web, host, 22).is_some(), "{host}");
             assert!(known_target(&facts, web, host, 8080).is_none(), "{host}");
         }

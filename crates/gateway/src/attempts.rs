@@ -37,9 +37,33 @@ impl Sources {
     }
 }
 
+/// What is guessed. Codes are counted apart: only somebody who has proved a first factor can try
+/// one, so that strangers cannot lock a person out of their second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// A password.
+    Password,
+    /// A one-time or recovery code.
+    Code,
+}
+
+impl Guess {
+    /// The name attempts are counted under. A user name has no `/`.
+    fn counted_for(self, user: &UserName) -> String {
+        match self {
+            Self::Password => user.to_string(),
+            Self::Code => format!("{user}/code"),
+        }
+    }
+}
+
 impl SignInFlow {
     /// Counts the attempt before anything is compared, so that guesses made at once all count.
-    pub(crate) async fn count_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+    pub(crate) async fn count_attempt(
+        &self,
+        user: &UserName,
+        guess: Guess,
+    ) -> Result<(), SignInError> {
         let now = self.gateway().now();
         let wait = match self.gateway().sources().attempt(self.source(), now) {
             Verdict::Wait { until } => Some(until),
@@ -49,7 +73,7 @@ impl SignInFlow {
                     .store()
                     .update_attempts(
                         AttemptScope::User,
-                        user.as_str(),
+                        &guess.counted_for(user),
                         now,
                         |state: &mut Attempts| {
                             state.attempt(&PER_USER, now).map(|next| *state = next).err()
@@ -64,15 +88,24 @@ impl SignInFlow {
         Err(SignInError::TooMany { retry_after: until.since(now) })
     }
 
-    pub(crate) async fn take_back_attempt(&self, user: &UserName) -> Result<(), SignInError> {
+    pub(crate) async fn take_back_attempt(
+        &self,
+        user: &UserName,
+        guess: Guess,
+    ) -> Result<(), SignInError> {
         self.gateway().sources().taken_back(self.source());
         let now = self.gateway().now();
         let forgiven = self
             .gateway()
             .store()
-            .update_attempts(AttemptScope::User, user.as_str(), now, |state: &mut Attempts| {
-                *state = state.taken_back();
-            })
+            .update_attempts(
+                AttemptScope::User,
+                &guess.counted_for(user),
+                now,
+                |state: &mut Attempts| {
+                    *state = state.taken_back();
+                },
+            )
             .await;
         forgiven.map_err(|error| SignInError::Unavailable(error.to_string()))
     }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use portcullis_domain::audit::{Activity, Event, Outcome};
+use portcullis_domain::audit::{Activity, Event, MAX_DETAIL_BYTES, Outcome};
 use portcullis_domain::{Action, Decision, Login, Query, TargetName};
+use portcullis_evidence::log::merkle::sha256;
+use portcullis_identity::authority::MAX_SIGN_IN_LIFETIME;
 use portcullis_policy::decide;
 
 use crate::Gateway;
-use crate::permit::{Authenticated, Permit, Refused};
+use crate::permit::{Authenticated, Basis, Permit, Refused, registered};
 use crate::snapshot::Snapshot;
 
 impl Gateway {
@@ -18,6 +20,54 @@ impl Gateway {
     /// INVARIANT: no permit without a durable audit event, and none from facts that were
     /// replaced while the event was being written.
     pub async fn authorize(
+        &self,
+        who: &Authenticated,
+        target: &TargetName,
+        login: Option<&Login>,
+        action: Action,
+    ) -> Result<Permit, Refused> {
+        if let Err(why) = self.still_signed_in(who).await {
+            let event = Event::new(Activity::Authorize, self.now())
+                .user(who.user())
+                .source(who.source())
+                .target(target)
+                .outcome(Outcome::Refused(why.clone()));
+            // The answer is a refusal either way.
+            let _ = self.auditor().write(event).await;
+            return Err(Refused::bound(&why));
+        }
+        self.decide_and_audit(who, target, login, action).await
+    }
+
+    /// INVARIANT: a connection is good for as long as what its sign-in rests on, and at most as
+    /// long as a certificate would be.
+    async fn still_signed_in(&self, who: &Authenticated) -> Result<(), String> {
+        let now = self.now();
+        if now.since(who.since()) > MAX_SIGN_IN_LIFETIME {
+            return Err("you signed in too long ago; connect again".into());
+        }
+        let unavailable = |_| "the store does not answer; try again".to_owned();
+        let holds = match who.basis() {
+            Basis::Token => true,
+            Basis::Key(key) => registered(&self.snapshot().facts, who.user(), key),
+            Basis::Certificate(serial) => {
+                self.store().certificate(*serial, now).await.map_err(unavailable)?.is_some()
+            }
+            Basis::Password => {
+                let status =
+                    self.store().credential_status(who.user()).await.map_err(unavailable)?;
+                status.password_set_at.is_some_and(|at| at <= who.since())
+            }
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err("what you signed in with is not good any more; connect again".into())
+        }
+    }
+
+    /// The decision itself, for a session that is running as well as for a new one.
+    pub(crate) async fn decide_and_audit(
         &self,
         who: &Authenticated,
         target: &TargetName,
@@ -90,6 +140,12 @@ fn decision_event(query: &Query, gateway: &Gateway) -> Event {
         .target(&query.target)
         .detail("action", query.action.kind().as_str());
     if let Some(detail) = query.action.detail() {
+        if detail.len() > MAX_DETAIL_BYTES {
+            // The entry holds the beginning; this stands for the whole.
+            let hash = sha256(&[detail.as_bytes()]);
+            let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            event = event.detail("object_sha256", hex).detail("object_bytes", detail.len());
+        }
         event = event.detail("object", detail);
     }
     if let Some(login) = &query.login {

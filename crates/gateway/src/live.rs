@@ -91,6 +91,8 @@ struct Inner {
     ended: CancellationToken,
     closed: AtomicBool,
     bytes: AtomicU64,
+    max_session_ms: AtomicU64,
+    idle_timeout_ms: AtomicU64,
 }
 
 impl Gateway {
@@ -117,10 +119,16 @@ impl Gateway {
             ended: CancellationToken::new(),
             closed: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
+            max_session_ms: AtomicU64::new(terms.max_session.map_or(u64::MAX, duration_millis)),
+            idle_timeout_ms: AtomicU64::new(terms.idle_timeout.map_or(u64::MAX, duration_millis)),
             who,
             terms,
         }));
-        session.write_opening(client).await?;
+        if let Err(error) = session.write_opening(client).await {
+            session.end(EndReason::ConnectFailed(error.to_string()));
+            session.close().await;
+            return Err(error);
+        }
         self.registry().insert(session.clone());
         // INVARIANT: registered first, asked once more second. A change of facts is either seen
         // here or finds the session in the table.
@@ -197,13 +205,18 @@ impl LiveSession {
             return Err(Refused::bound(&reason.told()));
         }
         self.remember(&action)?;
-        let who = self.0.who.as_proved_at_start(self.0.gateway.now());
+        let who = self.0.who.as_of(self.0.opened, self.0.gateway.now());
         let permit = self
             .0
             .gateway
-            .authorize(&who, &self.0.target.name, Some(self.login()), action.clone())
+            .decide_and_audit(&who, &self.0.target.name, Some(self.login()), action.clone())
             .await;
         match permit {
+            Ok(permit) if !self.can_keep(permit.terms()) => {
+                let why = "the terms have become stricter than this session can keep";
+                self.end(EndReason::PolicyChanged(why.into()));
+                Err(Refused::bound(why))
+            }
             Ok(permit) => {
                 let current =
                     Some(Timestamp::from_millis(self.0.next_check.load(Ordering::Relaxed)));
@@ -371,6 +384,21 @@ impl LiveSession {
         self.actions().iter().cloned().collect()
     }
 
+    pub(crate) fn opened(&self) -> Timestamp {
+        self.0.opened
+    }
+
+    /// Takes over shorter limits; whether the session can go on under these terms at all.
+    pub(crate) fn can_keep(&self, terms: &Terms) -> bool {
+        let shorter = |kept: &AtomicU64, new: Option<Duration>| {
+            kept.fetch_min(new.map_or(u64::MAX, duration_millis), Ordering::Relaxed);
+        };
+        shorter(&self.0.max_session_ms, terms.max_session);
+        shorter(&self.0.idle_timeout_ms, terms.idle_timeout);
+        terms.recording != Recording::Required
+            || (self.0.recorder.is_some() && self.0.terms.recording == Recording::Required)
+    }
+
     pub(crate) fn must_recheck(&self, now: Timestamp) -> bool {
         now.as_millis() >= self.0.next_check.load(Ordering::Relaxed)
     }
@@ -380,13 +408,14 @@ impl LiveSession {
     }
 
     pub(crate) fn out_of_time(&self, now: Timestamp) -> Option<EndReason> {
-        let longest = self.0.terms.max_session;
-        if longest.is_some_and(|longest| now.since(self.0.opened) >= longest) {
+        let passed = |since: Timestamp, limit: &AtomicU64| {
+            duration_millis(now.since(since)) >= limit.load(Ordering::Relaxed)
+        };
+        if passed(self.0.opened, &self.0.max_session_ms) {
             return Some(EndReason::MaxSession);
         }
         let moved = Timestamp::from_millis(self.0.last_moved.load(Ordering::Relaxed));
-        let idle = self.0.terms.idle_timeout;
-        idle.is_some_and(|idle| now.since(moved) >= idle).then_some(EndReason::Idle)
+        passed(moved, &self.0.idle_timeout_ms).then_some(EndReason::Idle)
     }
 
     async fn write_opening(&self, client: String) -> Result<(), OpenError> {

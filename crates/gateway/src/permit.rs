@@ -6,47 +6,96 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_domain::{
-    Action, Authentication, Decision, Target, TargetName, Terms, UserName, format_duration,
+    Action, Authentication, Decision, Factor, Target, TargetName, Terms, Timestamp, UserName,
+    format_duration,
 };
+use portcullis_identity::keys::PublicKey;
+
+/// What a sign-in rests on, so that it does not outlast it.
+#[derive(Debug, Clone)]
+pub(crate) enum Basis {
+    /// A registered key; it must stay registered.
+    Key(Box<PublicKey>),
+    /// A certificate of the gate's; it must stay in force.
+    Certificate(u64),
+    /// A password; it must not have been changed since.
+    Password,
+    /// A bearer token, which is looked up on every call.
+    Token,
+}
 
 /// A person who has signed in on one connection.
 #[derive(Debug, Clone)]
-pub struct Authenticated {
-    authentication: Arc<Authentication>,
+pub struct Authenticated(Arc<SignedInPerson>);
+
+#[derive(Debug, Clone)]
+struct SignedInPerson {
+    authentication: Authentication,
+    basis: Basis,
+    since: Timestamp,
 }
 
 impl Authenticated {
     /// Only the sign-in flow and token check of this crate call this.
-    pub(crate) fn new(authentication: Authentication) -> Self {
-        Self { authentication: Arc::new(authentication) }
+    pub(crate) fn new(authentication: Authentication, basis: Basis, since: Timestamp) -> Self {
+        Self(Arc::new(SignedInPerson { authentication, basis, since }))
     }
 
-    /// The same person while a session runs: the second factor was fresh when it began and is not
-    /// asked for again.
-    pub(crate) fn as_proved_at_start(&self, now: portcullis_domain::Timestamp) -> Self {
-        let mut authentication = Authentication::clone(&self.authentication);
-        for factor in &mut authentication.factors {
+    /// The same sign-in with a second factor proved now.
+    pub(crate) fn with_factor(&self, factor: Factor) -> Self {
+        let mut person = SignedInPerson::clone(&self.0);
+        person.authentication.factors.retain(|known| known.kind != factor.kind);
+        person.authentication.factors.push(factor);
+        Self(Arc::new(person))
+    }
+
+    /// The same person while a session runs: a second factor is as old as it was when the session
+    /// began, so that one proved for the session lasts as long, and an older one grows no younger.
+    pub(crate) fn as_of(&self, opened: Timestamp, now: Timestamp) -> Self {
+        let mut person = SignedInPerson::clone(&self.0);
+        for factor in &mut person.authentication.factors {
             if factor.kind.is_second() {
-                factor.at = now;
+                factor.at = factor.at.plus(now.since(opened));
             }
         }
-        Self::new(authentication)
+        Self(Arc::new(person))
+    }
+
+    pub(crate) fn basis(&self) -> &Basis {
+        &self.0.basis
+    }
+
+    pub(crate) fn since(&self) -> Timestamp {
+        self.0.since
     }
 
     /// Who it is.
     pub fn user(&self) -> &UserName {
-        &self.authentication.user
+        &self.0.authentication.user
     }
 
     /// Where they came from.
     pub fn source(&self) -> IpAddr {
-        self.authentication.source
+        self.0.authentication.source
     }
 
     /// What they proved, and when.
     pub fn authentication(&self) -> &Authentication {
-        &self.authentication
+        &self.0.authentication
     }
+}
+
+/// Whether `key` is one of an enabled person's.
+pub(crate) fn registered(
+    facts: &portcullis_domain::Facts,
+    user: &UserName,
+    key: &PublicKey,
+) -> bool {
+    let Some(found) = facts.users.get(user) else { return false };
+    !found.disabled
+        && found.ssh_keys.iter().any(|line| {
+            PublicKey::from_openssh(line).is_ok_and(|known| known.key_data() == key.key_data())
+        })
 }
 
 /// The right to do one thing to one target, on terms.

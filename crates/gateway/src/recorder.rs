@@ -30,6 +30,8 @@ pub const RECORDING_SUFFIX: &str = "rec";
 const RECEIPT_QUEUE: usize = 1024;
 /// Chunks logged in one event at most.
 const RECEIPTS_AT_ONCE: usize = 64;
+/// Characters of a command in one event; a longer command is several events.
+const COMMAND_PIECE: usize = 4096;
 /// Time that stands for "nothing is waiting".
 const NOT_DUE: u64 = u64::MAX;
 
@@ -255,8 +257,12 @@ impl SessionRecorder {
                 self.put(size(cols, rows), channel, now, &[]).await
             }
             Observation::Command { channel, text } => {
-                let event = json!({"command": text.chars().take(4096).collect::<String>()});
-                self.put(FrameKind::Event, channel, now, event.to_string().as_bytes()).await
+                let text: Vec<char> = text.chars().collect();
+                for piece in text.chunks(COMMAND_PIECE) {
+                    let event = json!({"command": piece.iter().collect::<String>()});
+                    self.put(FrameKind::Event, channel, now, event.to_string().as_bytes()).await?;
+                }
+                Ok(())
             }
             Observation::Exit { channel, status } => {
                 let rest = self.masked(channel, |mask, _| mask.finish());

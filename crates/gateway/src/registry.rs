@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Gateway;
 use crate::end::{EndReason, reason_for};
 use crate::live::{LiveSession, SessionView};
+use crate::permit::{Basis, registered};
 use crate::snapshot::Snapshot;
 
 /// How often ends and idle times are looked at. Bounds how late a session ends: well under the
@@ -137,7 +138,13 @@ impl Gateway {
         if session.has_ended().is_some() {
             return;
         }
-        let who = session.who().as_proved_at_start(now);
+        if let Basis::Key(key) = session.who().basis()
+            && !registered(&snapshot.facts, session.who().user(), key)
+        {
+            session.end(EndReason::PolicyChanged("the key you signed in with was removed".into()));
+            return;
+        }
+        let who = session.who().as_of(session.opened(), now);
         let mut ends: Option<Timestamp> = None;
         for action in session.permitted() {
             let query = Query {
@@ -147,7 +154,9 @@ impl Gateway {
                 action,
             };
             match decide(&snapshot.policies, &snapshot.facts, &query, now) {
-                Decision::Allow(terms) => ends = earlier(ends, terms.ends),
+                Decision::Allow(terms) if session.can_keep(&terms) => {
+                    ends = earlier(ends, terms.ends);
+                }
                 refused => {
                     session.end(reason_for(
                         &refused,

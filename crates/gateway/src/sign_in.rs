@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{Access, FactorKind, Login, Secret, TargetName, Timestamp, UserName};
-use portcullis_identity::keys::{Certificate, PublicKey};
+use portcullis_identity::keys::{Certificate, HashAlg, PublicKey};
 use portcullis_identity::login::{Ask, Input, Requirement, SignIn, SignatureCheck};
 use portcullis_identity::password::PasswordHash;
 use portcullis_identity::recovery::{self, RecoveryCheck, RecoveryHash};
@@ -18,7 +18,8 @@ use portcullis_identity::totp::{self, TotpCheck, TotpSecret};
 use thiserror::Error;
 
 use crate::Gateway;
-use crate::permit::Authenticated;
+use crate::attempts::Guess;
+use crate::permit::{Authenticated, Basis, registered};
 
 /// Longest password or code taken, in bytes.
 const MAX_SECRET_BYTES: usize = 1024;
@@ -61,6 +62,8 @@ pub struct SignInFlow {
     gateway: Gateway,
     source: IpAddr,
     bound: Option<Bound>,
+    basis: Option<Basis>,
+    finished: bool,
 }
 
 struct Bound {
@@ -71,7 +74,13 @@ struct Bound {
 impl Gateway {
     /// Begins a sign-in for a connection from `source`.
     pub fn sign_in(&self, source: IpAddr) -> SignInFlow {
-        SignInFlow { gateway: self.clone(), source: source.to_canonical(), bound: None }
+        SignInFlow {
+            gateway: self.clone(),
+            source: source.to_canonical(),
+            bound: None,
+            basis: None,
+            finished: false,
+        }
     }
 
     /// Whether reaching this target now takes a second factor this person has not proved yet.
@@ -97,11 +106,10 @@ impl Gateway {
         code: Secret<String>,
     ) -> Result<Authenticated, SignInError> {
         let mut flow = self.sign_in(who.source());
+        flow.finished = true;
         let kind = flow.check_code(who.user(), code).await?.1;
-        let mut authentication = who.authentication().clone();
-        authentication.factors.retain(|factor| factor.kind != kind);
-        authentication.factors.push(portcullis_domain::Factor { kind, at: self.now() });
-        Ok(Authenticated::new(authentication))
+        flow.audit(Some(who.user()), Outcome::Success, kind.as_str()).await?;
+        Ok(who.with_factor(portcullis_domain::Factor { kind, at: self.now() }))
     }
 
     /// The oldest second factor that would do; `None` where none is needed or none would help.
@@ -182,6 +190,9 @@ impl SignInFlow {
         } else {
             SignatureCheck::Invalid
         };
+        if check == SignatureCheck::Valid {
+            self.basis = Some(Basis::Key(Box::new(key.clone())));
+        }
         self.feed(&user, Input::SshKey(check), FactorKind::SshKey).await
     }
 
@@ -201,10 +212,12 @@ impl SignInFlow {
         let trust = self.gateway.sign_in_authority().trust();
         let mut checked = trust
             .check(certificate, &user, self.gateway.now(), &|asked| asked != serial || !usable);
-        if !self.enabled(&user)
-            && let Ok(factors) = &mut checked
-        {
-            factors.clear();
+        if let Ok(factors) = &mut checked {
+            if self.enabled(&user) {
+                self.basis = Some(Basis::Certificate(serial));
+            } else {
+                factors.clear();
+            }
         }
         self.feed(&user, Input::Certificate(checked), FactorKind::SshCertificate).await
     }
@@ -227,7 +240,7 @@ impl SignInFlow {
         if password.expose().len() > MAX_SECRET_BYTES {
             return Err(SignInError::Refused);
         }
-        self.count_attempt(user).await?;
+        self.count_attempt(user, Guess::Password).await?;
         let stored = self.gateway.store().password_hash(user).await;
         let stored = stored.map_err(|error| SignInError::Unavailable(error.to_string()))?;
         let hash = stored
@@ -236,7 +249,8 @@ impl SignInFlow {
         let check = self.gateway.hasher().verify(hash, password).await;
         let check = check.map_err(|error| SignInError::Unavailable(error.to_string()))?;
         let asked = self.feed(user, Input::Password(check), FactorKind::Password).await?;
-        self.take_back_attempt(user).await?;
+        self.basis = Some(Basis::Password);
+        self.take_back_attempt(user, Guess::Password).await?;
         Ok(asked)
     }
 
@@ -287,7 +301,11 @@ impl SignInFlow {
         let bound = self.bound.as_mut()?;
         match bound.state.take() {
             Some(SignIn::Complete(proved)) => {
-                Some(Authenticated::new(proved.into_authentication()))
+                // INVARIANT: a complete sign-in rests on something that can be looked at again.
+                let basis = self.basis.take()?;
+                self.finished = true;
+                let since = self.gateway.now();
+                Some(Authenticated::new(proved.into_authentication(), basis, since))
             }
             other => {
                 bound.state = other;
@@ -296,13 +314,19 @@ impl SignInFlow {
         }
     }
 
+    /// Writes down that a key which is not the person's was offered with a valid signature.
+    pub async fn foreign_key(
+        &mut self,
+        raw_user: &str,
+        key: &PublicKey,
+    ) -> Result<(), SignInError> {
+        let user = self.bind(raw_user).await?.user;
+        let why = format!("the key {} is not registered", key.fingerprint(HashAlg::Sha256));
+        self.audit(Some(&user), Outcome::Refused(why), FactorKind::SshKey.as_str()).await
+    }
+
     fn registered(&self, user: &UserName, key: &PublicKey) -> bool {
-        let snapshot = self.gateway.snapshot();
-        let Some(found) = snapshot.facts.users.get(user) else { return false };
-        !found.disabled
-            && found.ssh_keys.iter().any(|line| {
-                PublicKey::from_openssh(line).is_ok_and(|known| known.key_data() == key.key_data())
-            })
+        registered(&self.gateway.snapshot().facts, user, key)
     }
 
     fn enabled(&self, user: &UserName) -> bool {
@@ -319,7 +343,7 @@ impl SignInFlow {
         if code.expose().len() > MAX_SECRET_BYTES {
             return Err(SignInError::Refused);
         }
-        self.count_attempt(user).await?;
+        self.count_attempt(user, Guess::Code).await?;
         let unavailable =
             |error: portcullis_store::StoreError| SignInError::Unavailable(error.to_string());
         let totp = self.gateway.store().totp(user).await.map_err(unavailable)?;
@@ -330,7 +354,7 @@ impl SignInFlow {
             match totp::check(&secret, &code, self.gateway.now(), totp.last_used_step) {
                 TotpCheck::Accepted { step } => {
                     if self.gateway.store().use_totp_step(user, step).await.map_err(unavailable)? {
-                        self.take_back_attempt(user).await?;
+                        self.take_back_attempt(user, Guess::Code).await?;
                         return Ok((Input::Totp(TotpCheck::Accepted { step }), FactorKind::Totp));
                     }
                     why = "the code was used before";
@@ -340,7 +364,7 @@ impl SignInFlow {
             }
         }
         if let Some(used) = self.use_recovery_code(user, &code).await? {
-            self.take_back_attempt(user).await?;
+            self.take_back_attempt(user, Guess::Code).await?;
             return Ok((
                 Input::Recovery(RecoveryCheck::Accepted { used }),
                 FactorKind::RecoveryCode,
@@ -428,6 +452,24 @@ impl SignInFlow {
         metrics::counter!("portcullis_sign_ins_total", "outcome" => label).increment(1);
         let written = self.gateway.auditor().write(event).await;
         written.map(drop).map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+}
+
+impl Drop for SignInFlow {
+    /// A sign-in that was begun and came to nothing is written down, also where the transport
+    /// refused what was presented before this flow saw it.
+    fn drop(&mut self) {
+        let Some(bound) = self.bound.as_ref().filter(|_| !self.finished) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let event = Event::new(Activity::Authenticate, self.gateway.now())
+            .user(&bound.named.user)
+            .source(self.source)
+            .outcome(Outcome::Refused("the sign-in was not completed".into()));
+        let gateway = self.gateway.clone();
+        runtime.spawn(async move {
+            // Nothing was let in, so nothing waits for this entry.
+            let _ = gateway.auditor().write(event).await;
+        });
     }
 }
 

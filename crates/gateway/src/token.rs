@@ -12,7 +12,7 @@ use portcullis_identity::token::Token;
 use portcullis_store::{Certificate as CertificateRecord, Token as TokenRecord};
 
 use crate::Gateway;
-use crate::permit::Authenticated;
+use crate::permit::{Authenticated, Basis};
 use crate::sign_in::{Asked, SignInError};
 
 /// What signing in gives.
@@ -157,7 +157,8 @@ impl Gateway {
         let mut factors = record.factors;
         factors.push(Factor { kind: FactorKind::Token, at: record.issued_at });
         let source = source.to_canonical();
-        Ok(Authenticated::new(Authentication { user: record.user, factors, source }))
+        let authentication = Authentication { user: record.user, factors, source };
+        Ok(Authenticated::new(authentication, Basis::Token, record.issued_at))
     }
 
     /// Ends a token.

@@ -21,8 +21,9 @@ use crate::conversation::Command;
 use crate::options::FAREWELL;
 use crate::relay::{
     Content, EndOfOutput, Ends, FarWriter, FrontWriter, Pair, REFUSED_STATUS, STDERR, Stopped,
-    both, downward, lines, upward,
+    both, downward, upward,
 };
+use crate::tell::lines;
 use crate::wire::FileEvent;
 use crate::wire::scp::{Direction, ScpInvocation, ScpObserver, parse_scp_command};
 use crate::wire::sftp::{SftpObserver, SftpStep};

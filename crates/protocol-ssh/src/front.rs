@@ -8,41 +8,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis_domain::{Secret, TargetName};
+use portcullis_domain::Secret;
 use portcullis_gateway::{Gateway, HOST_SUFFIX};
 use russh::keys::Certificate;
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
-use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::connection::{Connection, Destination};
 use crate::conversation::{Answer, Conversation, Request, Terminal, Wanted};
 use crate::flow::Gauges;
 use crate::forward::Opened;
-use crate::jump::Jump;
+use crate::jump::{Jump, jump_target};
 use crate::options::CLIENT_WINDOW_BYTES;
 use crate::relay::{self, USAGE_STATUS};
-use crate::sign_in::{Arrived, Door, Over};
-
-/// Why a client connection ends early.
-#[derive(Debug, Error)]
-pub(crate) enum FrontError {
-    /// The SSH library gave up on it.
-    #[error(transparent)]
-    Ssh(#[from] russh::Error),
-    /// The sign-in is over.
-    #[error("the sign-in was refused for good")]
-    SignIn,
-}
-
-impl From<Over> for FrontError {
-    fn from(_: Over) -> Self {
-        Self::SignIn
-    }
-}
+use crate::sign_in::{Arrived, Door, FrontError};
 
 /// What sign-in led to, told to the task that accompanies the connection.
 pub(crate) enum Arrival {
@@ -164,7 +146,7 @@ impl Front {
                     let has_terminal = wanted.preparation().terminal.is_some();
                     let told = "name a target: `ssh USER:TARGET@GATE`, or `ssh LOGIN@TARGET.portcullis` \
                                 with the generated ssh_config";
-                    relay::refuse(&front, told, has_terminal, USAGE_STATUS).await;
+                    crate::tell::refuse(&front, told, has_terminal, USAGE_STATUS).await;
                     gauges.close(front.id());
                 });
             }
@@ -192,12 +174,6 @@ impl Front {
         }
         Ok(())
     }
-}
-
-/// The target a jump destination names.
-fn jump_target(host: &str) -> Option<TargetName> {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    TargetName::new(host.strip_suffix(HOST_SUFFIX)?).ok()
 }
 
 impl Handler for Front {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use portcullis_domain::TargetName;
 use portcullis_gateway::Authenticated;
+use portcullis_gateway::HOST_SUFFIX;
 use russh::ChannelOpenFailure;
 use russh::server::ChannelOpenHandle;
 use tokio::sync::Semaphore;
@@ -65,4 +66,10 @@ impl Jump {
             drop(place);
         });
     }
+}
+
+/// The target a jump destination names.
+pub(crate) fn jump_target(host: &str) -> Option<TargetName> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    TargetName::new(host.strip_suffix(HOST_SUFFIX)?).ok()
 }

@@ -24,6 +24,7 @@ pub mod options;
 mod relay;
 mod serve;
 mod sign_in;
+mod tell;
 pub mod wire;
 
 pub use options::Options;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_domain::Action;
 use portcullis_gateway::{EndReason, LiveSession, Observation};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client, server};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client, server};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -16,7 +16,8 @@ use crate::connection::{Connection, Open};
 use crate::conversation::{Command, Preparation, Program, Terminal, Wanted, accepts_environment};
 use crate::files;
 use crate::flow::Counted;
-use crate::options::{FAREWELL, TARGET_REPLY_TIMEOUT};
+use crate::options::TARGET_REPLY_TIMEOUT;
+use crate::tell::{farewell, note, refuse};
 
 /// Exit status of a session the gate refused or ended.
 pub(crate) const REFUSED_STATUS: u32 = 254;
@@ -26,8 +27,6 @@ pub(crate) const USAGE_STATUS: u32 = 255;
 pub(crate) const STDERR: u32 = 1;
 /// Longest time an end of output is held back while the client is still sending.
 const END_OF_OUTPUT_HELD: std::time::Duration = std::time::Duration::from_millis(200);
-/// Longest wait for a refused client to take what it is told.
-const TELL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The client's side of a channel.
 pub(crate) type Front = Channel<server::Msg>;
@@ -480,55 +479,4 @@ async fn recorded(observed: Result<(), portcullis_gateway::RecordError>) -> Resu
         Ok(()) => Ok(()),
         Err(_) => std::future::pending().await,
     }
-}
-
-/// Text for a person on a channel, with the line ends its terminal needs.
-pub(crate) fn lines(text: &str, has_terminal: bool) -> String {
-    let end = if has_terminal { "\r\n" } else { "\n" };
-    let mut shown = String::with_capacity(text.len() + 16);
-    for line in text.lines() {
-        shown.push_str(line);
-        shown.push_str(end);
-    }
-    shown
-}
-
-/// A remark that does not end anything.
-async fn note(front: &Front, preparation: &Preparation, text: &str) {
-    let text = lines(&format!("portcullis: {text}"), preparation.terminal.is_some());
-    let _ = timeout(TELL_TIMEOUT, front.extended_data_bytes(STDERR, text.into_bytes())).await;
-}
-
-/// Says why not, and closes the channel.
-pub(crate) async fn refuse(front: &Front, told: &str, has_terminal: bool, status: u32) {
-    let text = lines(&format!("portcullis: {told}"), has_terminal);
-    let telling = async {
-        let _ = front.extended_data_bytes(STDERR, text.into_bytes()).await;
-        let _ = front.exit_status(status).await;
-        let _ = front.eof().await;
-        let _ = front.close().await;
-    };
-    let _ = timeout(TELL_TIMEOUT, telling).await;
-}
-
-/// The last words on a running channel. A client that does not read does not get them.
-async fn farewell(
-    connection: &Connection,
-    front: ChannelId,
-    writer: &FrontWriter,
-    has_terminal: bool,
-) {
-    let Some(told) = connection.farewell() else { return };
-    let text = format!("\r\n{}\r\n", lines(&format!("portcullis: {told}"), true).trim_end());
-    let telling = async {
-        let _ = if has_terminal {
-            writer.data_bytes(text.into_bytes()).await
-        } else {
-            writer.extended_data_bytes(STDERR, text.into_bytes()).await
-        };
-        let _ = connection.front.exit_status_request(front, REFUSED_STATUS).await;
-        let _ = writer.eof().await;
-        let _ = writer.close().await;
-    };
-    let _ = timeout(FAREWELL, telling).await;
 }

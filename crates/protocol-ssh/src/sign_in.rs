@@ -13,6 +13,24 @@ use portcullis_gateway::{Asked, Authenticated, Gateway, SignInError, SignInFlow}
 use russh::keys::{Certificate, PublicKey};
 use russh::server::{Auth, Response};
 use russh::{MethodKind, MethodSet};
+use thiserror::Error;
+
+/// Why a client connection ends early.
+#[derive(Debug, Error)]
+pub(crate) enum FrontError {
+    /// The SSH library gave up on it.
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+    /// The sign-in is over.
+    #[error("the sign-in was refused for good")]
+    SignIn,
+}
+
+impl From<Over> for FrontError {
+    fn from(_: Over) -> Self {
+        Self::SignIn
+    }
+}
 
 /// The sign-in cannot go on; the connection is closed.
 #[derive(Debug)]
