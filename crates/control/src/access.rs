@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::request::{Approved, REQUEST_LIFETIME};
+use portcullis_domain::request::{Approved, InForce, REQUEST_LIFETIME};
 use portcullis_domain::{
     Access, AccessRequest, ControlAction, Grant, GrantEnd, GrantId, RequestId, RequestState,
-    TargetName, TransitionError, format_duration, parse_duration,
+    TargetName, Timestamp, TransitionError, UserName, format_duration, parse_duration,
 };
 use portcullis_gateway::Authenticated;
 use portcullis_policy::control::may_approve;
@@ -50,7 +50,7 @@ impl Control {
         body: RequestBody,
     ) -> Result<RequestView, ControlError> {
         self.must_be_active(who)?;
-        let request = self.new_request(who, body)?;
+        let request = self.new_request(who, body).await?;
         let event = self
             .event(who, Activity::RequestCreate)
             .target(&request.target)
@@ -66,7 +66,7 @@ impl Control {
         Ok(RequestView { request, can_decide: false, grant: None })
     }
 
-    fn new_request(
+    async fn new_request(
         &self,
         who: &Authenticated,
         body: RequestBody,
@@ -78,7 +78,7 @@ impl Control {
         let snapshot = self.gateway().snapshot();
         let facts = &snapshot.facts;
         // A target the person could never reach and one that does not exist look the same.
-        let eligible = self.could_reach(&snapshot, who.user(), &name, body.login.as_ref());
+        let eligible = self.could_reach(&snapshot, who.user(), &name, body.login.as_ref()).await?;
         let (Some(target), true) = (facts.targets.get(&name), eligible) else {
             return Err(ControlError::new(
                 ErrorKind::NotFound,
@@ -182,7 +182,7 @@ impl Control {
         let decide = |request: AccessRequest| {
             // The rule may have changed and the approver may have left since the list was read.
             self.check_approver(who, &request)?;
-            match request.approve(by, now, GrantId::generate(now))? {
+            match self.approve_in_force(request, by, now)? {
                 Approved::Waiting(request) => Ok(Transition::from(*request)),
                 Approved::Granted(request, grant) => {
                     Ok(Transition { request: *request, grant: Some(*grant) })
@@ -195,6 +195,36 @@ impl Control {
             .transition_after(found.id, decide, |next| self.audit_decision(who, next))
             .await;
         self.decided(who, &found, Activity::RequestApprove, done).await
+    }
+
+    /// INVARIANT (nobody alone): an approval counts by what is in force now, too. A target that has
+    /// moved since is another target, and who has left the approvers has not approved.
+    fn approve_in_force(
+        &self,
+        request: AccessRequest,
+        by: UserName,
+        now: Timestamp,
+    ) -> Result<Approved, DecideError> {
+        let snapshot = self.gateway().snapshot();
+        let facts = &snapshot.facts;
+        let there =
+            facts.targets.get(&request.target).filter(|t| t.environment == request.environment);
+        let environment = there.and_then(|target| facts.environments.get(&target.environment));
+        let Some((environment, rule)) =
+            environment.and_then(|found| Some((found, found.approval.as_ref()?)))
+        else {
+            let why = format!(
+                "`{}` is not in environment `{}` any more; it takes a new request",
+                request.target, request.environment
+            );
+            return Err(ControlError::new(ErrorKind::Conflict, "target_changed", why).into());
+        };
+        let in_force = InForce { count: rule.count, max_grant: environment.max_grant };
+        let asked_by = request.rule.clone();
+        let still = |name: &UserName| {
+            may_approve(facts, name, rule, now) && may_approve(facts, name, &asked_by, now)
+        };
+        Ok(request.approve_under(by, now, GrantId::generate(now), in_force, still)?)
     }
 
     /// Refuses, with a reason for the requester.

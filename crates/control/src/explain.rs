@@ -1,10 +1,11 @@
 //! `why` and `who-can`.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use portcullis_domain::audit::Activity;
 use portcullis_domain::{
-    Action, ActionKind, Authentication, ControlAction, Factor, FactorKind, Login, Query,
+    Action, ActionKind, Authentication, ControlAction, Factor, FactorKind, Facts, Login, Query,
     TargetName, UserName,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
@@ -92,19 +93,59 @@ impl Control {
     }
 
     /// Whether any role could let this person do anything on the target, given an approval.
-    pub(crate) fn could_reach(
+    ///
+    /// Only this person on this target is evaluated, off the async threads.
+    pub(crate) async fn could_reach(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         user: &UserName,
         target: &TargetName,
         login: Option<&Login>,
-    ) -> bool {
+    ) -> Result<bool, ControlError> {
         let now = self.gateway().now();
-        ActionKind::ALL.into_iter().any(|kind| {
-            who_can(&snapshot.policies, &snapshot.facts, kind, target, now).into_iter().any(|row| {
-                row.user == *user && login.is_none_or(|login| row.logins.contains(login))
+        let (snapshot, user, target, login) =
+            (snapshot.clone(), user.clone(), target.clone(), login.cloned());
+        let worked = tokio::task::spawn_blocking(move || {
+            let facts = only(&snapshot.facts, &user, &target);
+            ActionKind::ALL.into_iter().any(|kind| {
+                let found = who_can(&snapshot.policies, &facts, kind, &target, now);
+                found
+                    .into_iter()
+                    .any(|row| login.as_ref().is_none_or(|login| row.logins.contains(login)))
             })
-        })
+        });
+        worked.await.map_err(|_| ControlError::unavailable("your roles could not be evaluated"))
+    }
+}
+
+/// The facts with one person and one target only; the policies stay those of the revision.
+fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts {
+    Facts {
+        users: facts
+            .users
+            .get(user)
+            .map(|found| (user.clone(), found.clone()))
+            .into_iter()
+            .collect(),
+        targets: facts
+            .targets
+            .get(target)
+            .map(|found| (target.clone(), found.clone()))
+            .into_iter()
+            .collect(),
+        revision: facts.revision,
+        environments: facts.environments.clone(),
+        groups: facts.groups.clone(),
+        roles: facts.roles.clone(),
+        assignments: facts.assignments.clone(),
+        policies: std::collections::BTreeMap::new(),
+        grants: facts
+            .grants
+            .get(user)
+            .map(|grants| (user.clone(), grants.clone()))
+            .into_iter()
+            .collect(),
+        locks: facts.locks.clone(),
     }
 }
 

@@ -162,6 +162,16 @@ pub enum Approved {
     Granted(Box<AccessRequest>, Box<Grant>),
 }
 
+/// What is in force when someone agrees, as far as it is stricter than what was in force when the
+/// request was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// How many different people must approve now.
+    pub count: u32,
+    /// Longest grant now.
+    pub max_grant: Duration,
+}
+
 impl AccessRequest {
     /// When a pending request expires.
     pub fn expires(&self) -> Timestamp {
@@ -177,15 +187,32 @@ impl AccessRequest {
         now: Timestamp,
         grant_id: GrantId,
     ) -> Result<Approved, TransitionError> {
+        let in_force = InForce { count: self.rule.count, max_grant: self.duration };
+        self.approve_under(by, now, grant_id, in_force, |_| true)
+    }
+
+    /// [`AccessRequest::approve`] under what is in force now, where that is stricter than what was
+    /// when the request was made: more people, a shorter grant. Earlier approvals of people who
+    /// are not `still_approver` are forgotten, and so is one of the requester, however it got there.
+    pub fn approve_under(
+        self,
+        by: UserName,
+        now: Timestamp,
+        grant_id: GrantId,
+        in_force: InForce,
+        still_approver: impl Fn(&UserName) -> bool,
+    ) -> Result<Approved, TransitionError> {
         let (mut request, mut approvals) = self.pending("approved", now)?;
         if by == request.user {
             return Err(TransitionError::OwnRequest { user: by });
         }
+        approvals.retain(|given| given.by != request.user && still_approver(&given.by));
         if approvals.iter().any(|approval| approval.by == by) {
             return Err(TransitionError::AlreadyApproved { id: request.id, user: by });
         }
         approvals.push(Approval { by, at: now });
-        let needed = usize::try_from(request.rule.count.max(1)).unwrap_or(usize::MAX);
+        let needed = request.rule.count.max(in_force.count).max(1);
+        let needed = usize::try_from(needed).unwrap_or(usize::MAX);
         if approvals.len() < needed {
             request.state = RequestState::Pending { approvals };
             return Ok(Approved::Waiting(Box::new(request)));
@@ -197,7 +224,7 @@ impl AccessRequest {
             actions: request.actions.clone(),
             login: request.login.clone(),
             starts: now,
-            ends: now.plus(request.duration),
+            ends: now.plus(request.duration.min(in_force.max_grant)),
             source: GrantSource::Request {
                 request: request.id,
                 approved_by: approvals.iter().map(|approval| approval.by.clone()).collect(),
@@ -300,6 +327,49 @@ mod tests {
         assert!(matches!(again, Err(TransitionError::AlreadyApproved { .. })));
         let second = waiting.approve(user("carol"), NOW, GrantId::generate(NOW)).unwrap();
         assert!(matches!(second, Approved::Granted(..)));
+    }
+
+    #[test]
+    fn a_rule_that_became_stricter_counts() {
+        let hour = Duration::from_secs(3600);
+        let two = InForce { count: 2, max_grant: hour };
+        let first =
+            request(1).approve_under(user("bob"), NOW, GrantId::generate(NOW), two, |_| true);
+        assert!(matches!(first, Ok(Approved::Waiting(_))));
+        let looser = InForce { count: 1, max_grant: hour * 9 };
+        let first =
+            request(2).approve_under(user("bob"), NOW, GrantId::generate(NOW), looser, |_| true);
+        assert!(matches!(first, Ok(Approved::Waiting(_))), "the rule of the time of asking holds");
+        let shorter = InForce { count: 1, max_grant: Duration::from_secs(60) };
+        let granted =
+            request(1).approve_under(user("bob"), NOW, GrantId::generate(NOW), shorter, |_| true);
+        let Ok(Approved::Granted(_, grant)) = granted else { panic!("{granted:?}") };
+        assert_eq!(grant.ends, NOW.plus(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn approvals_of_people_who_are_approvers_no_more_are_forgotten() {
+        let Approved::Waiting(waiting) =
+            request(2).approve(user("bob"), NOW, GrantId::generate(NOW)).unwrap()
+        else {
+            panic!("one of two is not enough")
+        };
+        let now = InForce { count: 2, max_grant: Duration::from_secs(3600) };
+        let left = |name: &UserName| *name != user("bob");
+        let second =
+            waiting.approve_under(user("carol"), NOW, GrantId::generate(NOW), now, left).unwrap();
+        let Approved::Waiting(waiting) = second else { panic!("bob does not count") };
+        let RequestState::Pending { approvals } = &waiting.state else { panic!("{waiting:?}") };
+        assert_eq!(approvals.len(), 1);
+    }
+
+    #[test]
+    fn an_approval_of_the_requester_never_counts() {
+        let mut own = request(2);
+        let approvals = vec![Approval { by: user("alice"), at: NOW }];
+        own.state = RequestState::Pending { approvals };
+        let next = own.approve(user("bob"), NOW, GrantId::generate(NOW)).unwrap();
+        assert!(matches!(next, Approved::Waiting(_)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use portcullis_domain::{
 use thiserror::Error;
 
 use crate::Store;
-use crate::database::{Tx, args, document};
+use crate::database::{Row, Tx, args, document};
 use crate::error::StoreError;
 use crate::grants::insert_grant;
 use crate::page::Page;
@@ -274,7 +274,23 @@ pub(crate) async fn cancel_requests_of(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "SELECT document FROM requests WHERE user_name = $1 AND state = 'pending'";
-    for row in tx.rows(sql, args![user]).await? {
+    let rows = tx.rows(sql, args![user]).await?;
+    cancel(tx, rows, now).await
+}
+
+/// Withdraws what people had asked for on a target that is another one now.
+pub(crate) async fn cancel_requests_for(
+    tx: &mut Tx,
+    target: &TargetName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "SELECT document FROM requests WHERE target = $1 AND state = 'pending'";
+    let rows = tx.rows(sql, args![target]).await?;
+    cancel(tx, rows, now).await
+}
+
+async fn cancel(tx: &mut Tx, rows: Vec<Row>, now: Timestamp) -> Result<(), StoreError> {
+    for row in rows {
         let request: AccessRequest = row.json(0, "request")?;
         let state = RequestState::Cancelled { at: now };
         write_state(tx, &AccessRequest { state, ..request }).await?;

@@ -12,7 +12,7 @@ use crate::Store;
 use crate::database::{Row, Tx, args};
 use crate::error::StoreError;
 use crate::grants::end_grants;
-use crate::requests::cancel_requests_of;
+use crate::requests::{cancel_requests_for, cancel_requests_of};
 
 /// Most resources changed by one `apply`.
 pub const MAX_CHANGES: usize = 50_000;
@@ -181,11 +181,15 @@ async fn upsert(
         }
         if let Resource::Target(target) = resource {
             // What is there may be unreadable; replacing it must still be possible.
-            let same_room = matches!(row.json(0, "target"), Ok(Resource::Target(before))
-                if before.environment == target.environment);
-            if !same_room {
-                let reason = "the target moved to another environment";
+            // What people asked for and agreed to was a host in an environment, not a name.
+            let same_place = matches!(row.json(0, "target"), Ok(Resource::Target(before))
+                if before.environment == target.environment
+                    && before.ssh.host == target.ssh.host
+                    && before.ssh.port == target.ssh.port);
+            if !same_place {
+                let reason = "the target moved to another environment or address";
                 end_grants_of_target(tx, &target.name, author, reason, now).await?;
+                cancel_requests_for(tx, &target.name, now).await?;
             }
         }
     }
@@ -217,6 +221,7 @@ async fn delete(
         Kind::Target => {
             let target = TargetName::new(&key.name).map_err(named)?;
             end_grants_of_target(tx, &target, author, "the target was removed", now).await?;
+            cancel_requests_for(tx, &target, now).await?;
         }
         _ => {}
     }
