@@ -5,9 +5,10 @@ use std::str::FromStr;
 use portcullis_domain::audit::Activity;
 use portcullis_domain::lock::{LockKind, PEOPLE_TO_RAISE};
 use portcullis_domain::{
-    ControlAction, EnvironmentName, Lock, LockId, LockSubject, parse_duration,
+    ControlAction, EnvironmentName, Facts, Lock, LockId, LockSubject, parse_duration,
 };
 use portcullis_gateway::Authenticated;
+use portcullis_policy::control::allowed;
 use portcullis_store::{LiftError, Lifted, Page, Placed, RaiseError, Raised};
 
 use crate::access::ends_with;
@@ -34,7 +35,33 @@ impl Control {
             at: now,
             expires,
         };
+        let mut after = Facts::clone(&self.gateway().snapshot().facts);
+        after.locks.push(lock.clone());
+        if let Some(why) = self.nobody_left(&after) {
+            let event = self
+                .event(who, Activity::LockPlace)
+                .detail("subject", lock.subject.to_string())
+                .detail("reason", lock.reason.clone());
+            return self.refuse(event, &why).await;
+        }
         self.place(who, Activity::LockPlace, lock).await
+    }
+
+    /// Why nobody could lift locks, or change resources, under these facts where somebody can
+    /// now. A gate nobody can put right again is not put in force.
+    pub(crate) fn nobody_left(&self, after: &Facts) -> Option<String> {
+        let now = self.gateway().now();
+        let snapshot = self.gateway().snapshot();
+        let anyone = |facts: &Facts, action| {
+            facts.users.keys().any(|user| allowed(facts, user, action, now).is_allowed())
+        };
+        let left = [ControlAction::Lock, ControlAction::ApplyResources]
+            .into_iter()
+            .find(|action| anyone(&snapshot.facts, *action) && !anyone(after, *action))?;
+        Some(format!(
+            "afterwards nobody enabled and not locked would have the right `{left}`; give it to \
+             somebody else first"
+        ))
     }
 
     /// Locks in force. Everyone signed in may know what is locked and why.
@@ -60,6 +87,7 @@ impl Control {
             let why = "this is a dropped gate; two people raise it with `portcullis raise`";
             return self.refuse(event, why).await;
         }
+        self.must_have_settled_factor(who, event.clone()).await?;
         self.audit(event).await?;
         let lifted =
             self.gateway().store().lift_lock(lock.id, who.user(), self.gateway().now()).await;

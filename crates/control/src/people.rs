@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::{ControlAction, Secret, UserName};
-use portcullis_gateway::{Authenticated, HasherError, SignInError, SignedIn};
+use portcullis_domain::{ControlAction, GrantEnd, Secret, UserName};
+use portcullis_gateway::{Authenticated, EndReason, HasherError, SignInError, SignedIn};
 use portcullis_identity::keys::PublicKey;
 use portcullis_identity::random::OsRandom;
 use portcullis_identity::recovery;
@@ -131,7 +131,7 @@ impl Control {
         body: PasswordBody,
     ) -> Result<(), ControlError> {
         self.must_be_active(who)?;
-        self.prove_again(who, body.old, None).await?;
+        self.prove_again(who, body.old, body.code).await?;
         let hash = self.gateway().hasher().hash(Secret::new(body.new)).await?;
         self.audit(self.event(who, Activity::CredentialChange).detail("what", "password")).await?;
         let now = self.gateway().now();
@@ -231,6 +231,7 @@ impl Control {
         if !self.gateway().snapshot().facts.users.contains_key(&user) {
             return Err(ControlError::not_found(format!("user `{user}`")));
         }
+        self.must_have_settled_factor(who, event.clone()).await?;
         let hash = self.gateway().hasher().hash(Secret::new(body.password)).await?;
         self.audit(event).await?;
         let now = self.gateway().now();
@@ -238,6 +239,38 @@ impl Control {
         store.remove_totp(&user).await?;
         store.set_password_hash(&user, hash.as_str(), now).await?;
         store.revoke_sign_ins_of(&user, now).await?;
+        self.end_access_of(who, &user).await
+    }
+
+    /// Ends a person's grants and live sessions: whoever signs in next as them begins with nothing.
+    async fn end_access_of(
+        &self,
+        who: &Authenticated,
+        user: &UserName,
+    ) -> Result<(), ControlError> {
+        const WHY: &str = "the credentials were reset";
+        // The store is asked, not the snapshot: a grant may have come in since.
+        let now = self.gateway().now();
+        let facts = self.gateway().store().load_facts(now).await?;
+        for grant in facts.grants.get(user).into_iter().flatten() {
+            let event = self
+                .event(who, Activity::GrantRevoke)
+                .target(&grant.target)
+                .detail("grant", grant.id.to_string())
+                .detail("of", user.as_str())
+                .detail("reason", WHY);
+            self.audit(event).await?;
+            let end = GrantEnd { at: now, by: who.user().clone(), reason: WHY.to_owned() };
+            let _ended_or_over = self.gateway().store().revoke_grant(grant.id, end).await?;
+        }
+        self.gateway().refresh().await?;
+        for session in self.gateway().live_sessions() {
+            if session.user == *user
+                && let Some(live) = self.gateway().live_session(session.id)
+            {
+                live.end(EndReason::Revoked(WHY.to_owned()));
+            }
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{ControlAction, UserName};
 use portcullis_gateway::Authenticated;
-use portcullis_policy::control::allowed;
+use portcullis_policy::control::{ControlDecision, allowed};
 
 use crate::{Control, ControlError};
 
@@ -29,13 +29,12 @@ impl Control {
         action: ControlAction,
         activity: Activity,
     ) -> Result<(), ControlError> {
-        if self.holds(who, action) {
-            return Ok(());
-        }
-        let why = format!(
-            "this needs the control right `{action}`, which none of your roles gives; ask whoever \
-             manages the roles"
-        );
+        let snapshot = self.gateway().snapshot();
+        let denial = match allowed(&snapshot.facts, who.user(), action, self.gateway().now()) {
+            ControlDecision::Allow { .. } => return Ok(()),
+            ControlDecision::Deny(denial) => denial,
+        };
+        let why = format!("this needs the control right `{action}`: {denial}");
         self.refuse(self.event(who, activity).detail("right", action.as_str()), &why).await
     }
 

@@ -37,6 +37,7 @@ impl Control {
             .event(who, Activity::SecretChange)
             .environment(&environment)
             .detail("secret", name);
+        self.must_have_settled_factor(who, event.clone()).await?;
         self.audit(event).await?;
         let value = Secret::new(body.value.into_bytes());
         let now = self.gateway().now();

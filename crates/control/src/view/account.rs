@@ -72,6 +72,9 @@ pub struct PasswordBody {
     pub old: String,
     /// The new one.
     pub new: String,
+    /// A present one-time or recovery code, where a second factor exists.
+    #[serde(default)]
+    pub code: Option<String>,
 }
 
 /// Body of `POST /v1/me/totp` and `POST /v1/me/recovery-codes`.
