@@ -36,7 +36,6 @@ pub(crate) const EDGES: &[Edge] = &[
     edge("api", "control", "an endpoint calls one use case"),
     edge("app", "domain", "the binary chooses and assembles the concrete types"),
     edge("app", "resources", "the binary prints the schema and reads files for plan"),
-    edge("app", "policy", "the binary loads the policies at the start"),
     edge("app", "evidence", "audit verify works offline, without a server"),
     edge("app", "store", "the binary chooses SQLite or PostgreSQL"),
     edge("app", "identity", "the binary makes the first user and the certificate authority"),
@@ -52,6 +51,9 @@ pub(crate) const TEST_EDGES: &[Edge] = &[
     edge("api", "gateway", "endpoints are tested over a real node, which has a gate"),
     edge("api", "identity", "endpoints are tested over a real node, which has authorities"),
     edge("api", "store", "endpoints are tested over a real node, which has a store"),
+    edge("protocol-ssh", "evidence", "the room is tested over a real gate, which has a log"),
+    edge("protocol-ssh", "identity", "the room is tested over a real gate, which has authorities"),
+    edge("protocol-ssh", "store", "the room is tested over a real gate, which has a store"),
 ];
 
 /// The crate of real parts for tests, never part of what is shipped.
