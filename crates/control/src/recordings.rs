@@ -3,6 +3,7 @@
 //! Reading is itself an event, written before the first byte goes out. A recording is read on a
 //! blocking thread into a bounded queue, so that a slow reader costs no memory.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -123,25 +124,37 @@ fn write_as(
 
 /// A frame as the API gives it.
 pub(crate) fn frame_view(frame: &Frame) -> FrameView {
+    let (kind, data) = match frame.kind {
+        FrameKind::Output => ("output", Cow::Borrowed(frame.data.as_slice())),
+        FrameKind::Input => ("input", Cow::Borrowed(frame.data.as_slice())),
+        FrameKind::Resize { .. } => ("resize", Cow::Borrowed([].as_slice())),
+        FrameKind::Marker => ("note", Cow::Borrowed(frame.data.as_slice())),
+        FrameKind::Event => event_view(&frame.data),
+    };
     let size = match frame.kind {
         FrameKind::Resize { cols, rows } => Some((u32::from(cols), u32::from(rows))),
         _ => None,
     };
     FrameView {
         at_us: u64::try_from(frame.at.as_micros()).unwrap_or(u64::MAX),
-        kind: match frame.kind {
-            FrameKind::Output => "output",
-            FrameKind::Input => "input",
-            FrameKind::Resize { .. } => "resize",
-            FrameKind::Marker => "note",
-            FrameKind::Event => "event",
-        }
-        .to_owned(),
+        kind: kind.to_owned(),
         channel: frame.channel,
-        data: STANDARD.encode(&frame.data),
+        data: STANDARD.encode(data),
         cols: size.map(|(cols, _)| cols),
         rows: size.map(|(_, rows)| rows),
     }
+}
+
+/// The gateway's own events by name; any other is a note with what it says.
+fn event_view(data: &[u8]) -> (&'static str, Cow<'_, [u8]>) {
+    let event: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+    if let Some(command) = event.get("command").and_then(serde_json::Value::as_str) {
+        return ("command", Cow::Owned(command.as_bytes().to_vec()));
+    }
+    if let Some(status) = event.get("exit_status") {
+        return ("exit", Cow::Owned(format!("with status {status}").into_bytes()));
+    }
+    ("note", Cow::Borrowed(data))
 }
 
 /// A writer that hands over pieces as they fill up and waits while the queue is full.

@@ -75,7 +75,7 @@ fn push(client: &SshClient, file: &std::path::Path) {
 }
 
 #[test]
-#[ignore = "prints sizes"]
+#[ignore = "prints figures: sizes"]
 fn sizes() {
     println!("server Msg {}", size_of::<russh::server::Msg>());
     println!("client Msg {}", size_of::<russh::client::Msg>());

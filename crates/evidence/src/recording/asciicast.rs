@@ -117,8 +117,11 @@ impl Lines {
             FrameKind::Output => ("o", self.text(frame, "o")),
             FrameKind::Input if self.options.input => ("i", self.text(frame, "i")),
             FrameKind::Resize { cols, rows } => ("r", format!("{cols}x{rows}")),
-            FrameKind::Marker => ("m", String::from_utf8_lossy(&frame.data).into_owned()),
-            FrameKind::Input | FrameKind::Event => return Ok(()),
+            // A player shows a marker's label; what an event says must not get lost on the way.
+            FrameKind::Marker | FrameKind::Event => {
+                ("m", String::from_utf8_lossy(&frame.data).into_owned())
+            }
+            FrameKind::Input => return Ok(()),
         };
         if text.is_empty() && code != "m" {
             return Ok(());
