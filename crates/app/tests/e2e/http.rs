@@ -20,6 +20,7 @@ pub(crate) struct Api {
 
 /// An answer whose body has not been read yet.
 pub(crate) struct Answer {
+    /// 0 where the connection ended without an answer.
     pub(crate) status: u16,
     chunked: bool,
     body: BufReader<TcpStream>,
@@ -37,7 +38,8 @@ impl Api {
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
         let mut answer = self.open(method, path, body);
         let mut text = Vec::new();
-        answer.read_to_end(&mut text).unwrap();
+        // A body that breaks off is what came of it so far.
+        let _ = answer.read_to_end(&mut text);
         (answer.status, String::from_utf8(text).unwrap())
     }
 
@@ -45,7 +47,7 @@ impl Api {
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
         let (status, text) = self.call("GET", path, None);
-        assert!(status < 300, "GET {path}: {status} {text}");
+        assert!((200..300).contains(&status), "GET {path}: {status} {text}");
         serde_json::from_str(&text).unwrap()
     }
 
@@ -53,7 +55,7 @@ impl Api {
     #[track_caller]
     pub(crate) fn lines(&self, path: &str) -> Vec<Value> {
         let (status, text) = self.call("GET", path, None);
-        assert!(status < 300, "GET {path}: {status} {text}");
+        assert!((200..300).contains(&status), "GET {path}: {status} {text}");
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -61,7 +63,7 @@ impl Api {
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let (status, text) = self.call("POST", path, Some(body));
-        assert!(status < 300, "POST {path}: {status} {text}");
+        assert!((200..300).contains(&status), "POST {path}: {status} {text}");
         if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
     }
 
@@ -69,7 +71,7 @@ impl Api {
     #[track_caller]
     pub(crate) fn delete(&self, path: &str) {
         let (status, text) = self.call("DELETE", path, None);
-        assert!(status < 300, "DELETE {path}: {status} {text}");
+        assert!((200..300).contains(&status), "DELETE {path}: {status} {text}");
     }
 
     /// A call whose answer is read as it comes.
@@ -98,8 +100,8 @@ impl Answer {
         let mut body = BufReader::new(stream);
         let mut line = String::new();
         body.read_line(&mut line).unwrap();
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("not an HTTP answer: {line:?}"));
+        // A connection that ends without an answer counts as one of status 0.
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
         let (mut chunked, mut length) = (false, None);
         loop {
             line.clear();

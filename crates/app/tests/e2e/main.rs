@@ -17,5 +17,10 @@ mod echo;
 mod gate;
 mod http;
 mod node;
+mod python;
 
+mod attacks;
+mod function;
+mod live;
 mod matrix;
+mod recording;
