@@ -154,6 +154,52 @@ impl Store {
         ordered.commit_quietly().await
     }
 
+    /// Stores a TOTP secret beside the one in use, which goes on counting until the new one is
+    /// confirmed: a set-up that is given up takes nobody's second factor away.
+    pub async fn put_pending_totp(
+        &self,
+        user: &UserName,
+        secret: &Secret<Vec<u8>>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut ordered = self.ordered().await?;
+        let master = self.master_key()?;
+        put_sealed(&mut ordered.tx, &master, pending_place(user), secret.expose(), now).await?;
+        ordered.commit_quietly().await
+    }
+
+    /// The TOTP secret a user has begun to set up.
+    pub async fn pending_totp(
+        &self,
+        user: &UserName,
+    ) -> Result<Option<Secret<Vec<u8>>>, StoreError> {
+        self.find_sealed(pending_place(user)).await
+    }
+
+    /// The user proved to have the pending secret with a code for `step`: it takes the place of
+    /// the one in use. `false` if there is none, or it was taken over already.
+    pub async fn confirm_pending_totp(
+        &self,
+        user: &UserName,
+        step: u64,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut ordered = self.ordered().await?;
+        let master = self.master_key()?;
+        let pending = find_sealed_in(&mut ordered.tx, &master, pending_place(user)).await?;
+        let Some(secret) = pending else { return Ok(false) };
+        put_sealed(&mut ordered.tx, &master, totp_place(user), secret.expose(), now).await?;
+        delete_sealed(&mut ordered.tx, pending_place(user)).await?;
+        let sql = "INSERT INTO credentials
+            (user_name, totp_set_at, totp_confirmed_at, totp_last_step) VALUES ($1, $2, $2, $3)
+            ON CONFLICT (user_name) DO UPDATE SET totp_set_at = excluded.totp_set_at,
+                totp_confirmed_at = excluded.totp_confirmed_at,
+                totp_last_step = excluded.totp_last_step";
+        ordered.tx.execute(sql, args![user, now, step_number(step)?]).await?;
+        ordered.commit_quietly().await?;
+        Ok(true)
+    }
+
     /// A user's TOTP secret, confirmed or not.
     pub async fn totp(&self, user: &UserName) -> Result<Option<Totp>, StoreError> {
         let mut tx = self.inner.database.read().await?;
@@ -196,6 +242,7 @@ impl Store {
     pub async fn remove_totp(&self, user: &UserName) -> Result<(), StoreError> {
         let mut ordered = self.ordered().await?;
         delete_sealed(&mut ordered.tx, totp_place(user)).await?;
+        delete_sealed(&mut ordered.tx, pending_place(user)).await?;
         let sql = "UPDATE credentials SET totp_set_at = NULL, totp_confirmed_at = NULL,
             totp_last_step = NULL WHERE user_name = $1";
         ordered.tx.execute(sql, args![user]).await?;
@@ -304,6 +351,10 @@ impl Store {
 
 fn totp_place(user: &UserName) -> Place<'_> {
     Place { kind: TOTP_KIND, owner: user.as_str(), name: "" }
+}
+
+fn pending_place(user: &UserName) -> Place<'_> {
+    Place { kind: TOTP_KIND, owner: user.as_str(), name: "pending" }
 }
 
 fn step_number(step: u64) -> Result<i64, StoreError> {

@@ -97,6 +97,7 @@ on_every_database! {
         a_code_works_once_on_whichever_node_it_arrives,
         an_older_code_never_works_after_a_newer_one,
         an_unconfirmed_totp_secret_accepts_nothing,
+        a_set_up_that_is_given_up_leaves_the_totp_in_use_alone,
         a_recovery_code_works_once,
         new_recovery_codes_replace_the_old,
         passwords_and_enrolment_status_read_back,

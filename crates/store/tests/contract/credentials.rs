@@ -50,6 +50,23 @@ pub(crate) async fn an_unconfirmed_totp_secret_accepts_nothing(home: Home) {
     assert!(!store.confirm_totp(&alice, 102, NOW).await.unwrap());
 }
 
+pub(crate) async fn a_set_up_that_is_given_up_leaves_the_totp_in_use_alone(home: Home) {
+    let store = home.open().await;
+    let alice = user_name("alice");
+    store.put_totp(&alice, &Secret::new(vec![1; 20]), NOW).await.unwrap();
+    assert!(store.confirm_totp(&alice, 100, NOW).await.unwrap());
+    store.put_pending_totp(&alice, &Secret::new(vec![2; 20]), later(1)).await.unwrap();
+    let used = store.totp(&alice).await.unwrap().unwrap();
+    assert_eq!((used.confirmed, used.secret.expose().as_slice()), (true, &[1; 20][..]));
+    assert!(store.confirm_pending_totp(&alice, 105, later(2)).await.unwrap());
+    assert!(!store.confirm_pending_totp(&alice, 106, later(2)).await.unwrap());
+    let used = store.totp(&alice).await.unwrap().unwrap();
+    assert_eq!((used.confirmed, used.secret.expose().as_slice()), (true, &[2; 20][..]));
+    assert_eq!(used.last_used_step, Some(105));
+    let status = store.credential_status(&alice).await.unwrap();
+    assert_eq!(status.totp_confirmed_at, Some(later(2)));
+}
+
 pub(crate) async fn a_recovery_code_works_once(home: Home) {
     let nodes = [home.open().await, home.open().await];
     let alice = user_name("alice");
