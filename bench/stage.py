@@ -201,7 +201,7 @@ class Stage:
 
     def live_sessions(self):
         """How many sessions the node says are live."""
-        told = json.loads(self.run("bob", "--json", "sessions", "list", "--live"))
+        told = json.loads(self.run("bob", "--json", "sessions", "list", "--live", "--limit", "1000"))
         return len(told if isinstance(told, list) else next(iter(told.values())))
 
     @property
