@@ -20,10 +20,12 @@ mod reconcile;
 mod recordings;
 mod resources;
 mod right;
+mod second_person;
 mod secrets;
 mod sessions;
 mod ssh_config;
 pub mod view;
+mod weakening;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,17 +57,23 @@ pub struct Control(Arc<Inner>);
 struct Inner {
     gateway: Gateway,
     settings: Settings,
+    /// Changes of resources that wait for a second person.
+    waiting: second_person::Waiting,
 }
 
 impl Control {
     /// Use cases over a gate.
     pub fn new(gateway: Gateway, settings: Settings) -> Self {
-        Self(Arc::new(Inner { gateway, settings }))
+        Self(Arc::new(Inner { gateway, settings, waiting: second_person::Waiting::default() }))
     }
 
     /// The gate.
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    pub(crate) fn waiting(&self) -> &second_person::Waiting {
+        &self.0.waiting
     }
 
     pub(crate) fn settings(&self) -> &Settings {

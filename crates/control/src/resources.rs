@@ -1,6 +1,6 @@
 //! Resources as code: plan, apply, read back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::{ControlAction, Facts, Kind, Resource, ResourceKey};
@@ -13,6 +13,7 @@ use portcullis_store::{ApplyError, Changes};
 use serde_json::Value;
 
 use crate::reach::reach;
+use crate::second_person::Guard;
 use crate::view::{ChangeView, FieldView, PlanBody, PlanView, ReachView, ResourceView};
 use crate::{Control, ControlError, ErrorKind};
 
@@ -20,11 +21,15 @@ use crate::{Control, ControlError, ErrorKind};
 const MAX_PROBLEMS_SHOWN: usize = 50;
 
 /// A change that parses, fits and compiles, and what it would do.
-struct Proposal {
+pub(crate) struct Proposal {
     changes: Vec<Change>,
     after: BTreeMap<ResourceKey, Resource>,
     reach: Vec<ReachView>,
     revision: u64,
+    /// What is in the way of the caller applying it alone.
+    pub(crate) guard: Guard,
+    /// Why nobody could put the gate right again afterwards.
+    nobody_left: Option<String>,
 }
 
 impl Control {
@@ -35,7 +40,7 @@ impl Control {
         body: PlanBody,
     ) -> Result<PlanView, ControlError> {
         self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
-        let proposal = self.propose(body).await?;
+        let proposal = self.propose(who, body).await?;
         Ok(view(&proposal, proposal.revision))
     }
 
@@ -47,7 +52,7 @@ impl Control {
     ) -> Result<PlanView, ControlError> {
         self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
         let expected = body.expected_revision;
-        let proposal = self.propose(body).await?;
+        let proposal = self.propose(who, body).await?;
         if let Some(expected) = expected.filter(|expected| *expected != proposal.revision) {
             let found = proposal.revision;
             return Err(conflict(&ApplyError::Conflict { expected, found }));
@@ -55,13 +60,19 @@ impl Control {
         if proposal.changes.is_empty() {
             return Ok(view(&proposal, proposal.revision));
         }
-        self.guard_own_reach(who, &proposal).await?;
+        if let Some(why) = &proposal.nobody_left {
+            return self.refuse(self.event(who, Activity::ResourceApply), why).await;
+        }
+        let first = self.guard_change(who, &proposal).await?;
         for change in &proposal.changes {
-            let event = self
+            let mut event = self
                 .event(who, Activity::ResourceApply)
                 .detail("resource", change.key.to_string())
                 .detail("change", verb(&change.kind))
                 .detail("fields", fields_of(&change.kind));
+            if let Some(first) = &first {
+                event = event.detail("first_person", first.as_str());
+            }
             self.audit(event).await?;
         }
         let changes = to_changes(&proposal);
@@ -82,63 +93,20 @@ impl Control {
         Ok(view(&proposal, revision))
     }
 
-    /// INVARIANT (nobody alone): no one changes their own standing in one step. Whoever would gain
-    /// reach to a production target, or a right over Portcullis, by their own change needs another
-    /// administrator to apply it.
-    async fn guard_own_reach(
-        &self,
-        who: &Authenticated,
-        proposal: &Proposal,
-    ) -> Result<(), ControlError> {
-        let before = self.gateway().snapshot();
-        let mut after = Facts { revision: before.facts.revision, ..Facts::default() };
-        proposal.after.values().cloned().for_each(|resource| after.insert(resource));
-        let production = |row: &&ReachView| {
-            row.user == *who.user()
-                && after.targets.get(&row.target).is_some_and(|target| {
-                    after.environments.get(&target.environment).is_some_and(|environment| {
-                        environment.tier == portcullis_domain::Tier::Production
-                    })
-                })
-        };
-        let gained = proposal.reach.iter().filter(production).find(|row| gains(row));
-        let rights = |facts: &Facts| -> BTreeSet<ControlAction> {
-            let roles = facts.roles_of(who.user());
-            roles
-                .keys()
-                .filter_map(|role| facts.roles.get(role))
-                .flat_map(|role| role.control.iter().copied())
-                .collect()
-        };
-        let new_right = rights(&after).difference(&rights(&before.facts)).next().copied();
-        let approver = became_approver(&before.facts, &after, who);
-        let why = match (gained, new_right, approver) {
-            (Some(row), ..) => format!(
-                "this change would give you `{}` on `{}`; nobody gives themselves access to \
-                 production, so another administrator must apply it",
-                row.action, row.target
-            ),
-            (None, Some(right), _) => format!(
-                "this change would give you the right `{right}`; nobody gives themselves rights, so \
-                 another administrator must apply it"
-            ),
-            (None, None, Some(environment)) => format!(
-                "this change would make you an approver of environment `{environment}`; another \
-                 administrator must apply it"
-            ),
-            (None, None, None) => return Ok(()),
-        };
-        self.refuse(self.event(who, Activity::ResourceApply), &why).await
-    }
-
-    async fn propose(&self, body: PlanBody) -> Result<Proposal, ControlError> {
+    async fn propose(&self, who: &Authenticated, body: PlanBody) -> Result<Proposal, ControlError> {
+        let (control, user) = (self.clone(), who.user().clone());
         let snapshot = self.gateway().snapshot();
         let now = self.gateway().now();
         // Parsing and compiling thousands of resources takes CPU time.
         let worked = tokio::task::spawn_blocking(move || {
             let (changes, after) = changes_of(&snapshot, &body)?;
             let reach = reach_of(&snapshot, &after, now)?;
-            Ok(Proposal { changes, after, reach, revision: snapshot.facts.revision })
+            let guard = Guard::of(&user, &snapshot.facts, &after, &reach);
+            let mut facts = Facts { locks: snapshot.facts.locks.clone(), ..Facts::default() };
+            after.values().cloned().for_each(|resource| facts.insert(resource));
+            let nobody_left = control.nobody_left(&facts);
+            let revision = snapshot.facts.revision;
+            Ok(Proposal { changes, after, reach, revision, guard, nobody_left })
         })
         .await;
         worked.unwrap_or_else(|_| Err(ControlError::unavailable("the plan could not be computed")))
@@ -227,7 +195,9 @@ fn reach_of(
     };
     after.values().cloned().for_each(|resource| facts.insert(resource));
     let policies = Policies::compile(&facts).map_err(ControlError::invalid)?;
-    Ok(reach(&snapshot.policies, &snapshot.facts, &policies, &facts, now))
+    // A lock passes: it must not hide on either side what someone would reach without it.
+    let before = Facts { locks: Vec::new(), ..snapshot.facts.clone() };
+    Ok(reach(&snapshot.policies, &before, &policies, &facts, now))
 }
 
 /// Every resource of the facts by its key.
@@ -248,28 +218,6 @@ pub(crate) fn keyed(facts: &Facts) -> BTreeMap<ResourceKey, Resource> {
         .chain(policies)
         .map(|resource| (resource.key(), resource))
         .collect()
-}
-
-fn became_approver(before: &Facts, after: &Facts, who: &Authenticated) -> Option<String> {
-    let approves = |facts: &Facts, name| {
-        let user = facts.users.get(who.user())?;
-        let rule = facts.environments.get(name)?.approval.as_ref()?;
-        Some(!user.groups.is_disjoint(&rule.groups))
-    };
-    after
-        .environments
-        .keys()
-        .find(|name| approves(after, name) == Some(true) && approves(before, name) != Some(true))
-        .map(ToString::to_string)
-}
-
-fn gains(row: &ReachView) -> bool {
-    let rank = |how: &str| match how {
-        "no" => 0,
-        "after approval" => 1,
-        _ => 2,
-    };
-    rank(&row.after) > rank(&row.before)
 }
 
 fn to_changes(proposal: &Proposal) -> Changes {

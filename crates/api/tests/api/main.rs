@@ -12,4 +12,5 @@ mod credentials;
 mod edge;
 mod node;
 mod probes;
+mod second_person;
 mod streams;

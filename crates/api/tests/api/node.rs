@@ -33,6 +33,8 @@ pub(crate) const ADMINISTRATORS: usize = 64;
 
 /// Has every control right too, and one-time codes, which deciding for others takes.
 pub(crate) const WARDEN: &str = "warden";
+/// The same for a second such person.
+pub(crate) const STEWARD: &str = "steward";
 /// Base32.
 const WARDEN_CODES: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
@@ -68,15 +70,15 @@ impl Node {
 
     /// A token for this person.
     pub(crate) async fn sign_in(&self, user: &str) -> String {
-        let code = (user == WARDEN).then(|| self.code());
+        let code = matches!(user, WARDEN | STEWARD).then(|| self.code());
         let body = json!({"user": user, "password": PASSWORD, "code": code}).to_string();
         let answer = self.call("POST", "/v1/login", None, Some(&body)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// The warden's present one-time code.
-    fn code(&self) -> String {
+    /// The present one-time code of the warden and the steward.
+    pub(crate) fn code(&self) -> String {
         let secret = TotpSecret::from_base32(&Secret::new(WARDEN_CODES.into())).unwrap();
         current_code(&secret, self.control.gateway().now()).expose().clone()
     }
@@ -121,12 +123,13 @@ pub(crate) async fn control(directory: &TempDir) -> Control {
         sign_in_lifetime: Duration::from_secs(3600),
     };
     let control = Control::new(gateway, settings);
-    let people = ["alice", "bob", "nora", WARDEN].into_iter().map(str::to_owned);
+    let people = ["alice", "bob", "nora", WARDEN, STEWARD].into_iter().map(str::to_owned);
     let people: Vec<String> = people.chain((0..ADMINISTRATORS).map(administrator)).collect();
     let users = people.iter().map(|name| BootstrapUser {
         name: name.parse().unwrap(),
         password: Secret::new(PASSWORD.into()),
-        totp_secret: (name == WARDEN).then(|| Secret::new(WARDEN_CODES.into())),
+        totp_secret: matches!(name.as_str(), WARDEN | STEWARD)
+            .then(|| Secret::new(WARDEN_CODES.into())),
     });
     let files = vec![ResourceFile { name: "resources.yaml".into(), text: resources(&people) }];
     control.bootstrap(&"alice".parse().unwrap(), files, users.collect()).await.unwrap();
@@ -138,7 +141,7 @@ pub(crate) fn administrator(number: usize) -> String {
     format!("admin-{number}")
 }
 
-const HOST_KEY: &str =
+pub(crate) const HOST_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEdArmNHsBcsASVP9VuuWv9RmfREbn9tZD1AGFs/R1FF";
 
 fn resources(people: &[String]) -> String {

@@ -186,25 +186,18 @@ fn print_change(out: Out, change: &ChangeView) -> Result<(), Failure> {
 }
 
 fn print_reach(out: Out, reach: &ReachView) -> Result<(), Failure> {
-    // The order of reach: no < after approval < standing.
-    let rank = |how: &str| match how {
-        "no" => 0,
-        "standing" => 2,
-        _ => 1,
-    };
-    let (verb, tone) = if rank(&reach.after) > rank(&reach.before) {
-        ("gains", Tone::Good)
-    } else {
-        ("loses", Tone::Bad)
-    };
+    let (verb, tone) = if reach.gains { ("gains", Tone::Good) } else { ("loses", Tone::Bad) };
+    let login = reach.login.as_ref().map(|login| format!(" as {login}")).unwrap_or_default();
+    let detail = reach.detail.as_ref().map(|text| format!(" ({})", escape::line(text)));
     out.line(&format!(
-        "{} {} {} on {}: {} -> {}",
+        "{} {} {} on {}{login}: {} -> {}{}",
         reach.user,
         out.tone(tone, verb),
         reach.action,
         reach.target,
         escape::line(&reach.before),
-        escape::line(&reach.after)
+        escape::line(&reach.after),
+        detail.unwrap_or_default()
     ))
 }
 

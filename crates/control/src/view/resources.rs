@@ -1,6 +1,6 @@
 //! Resources, plans, explanations and secrets.
 
-use portcullis_domain::{ActionKind, TargetName, Timestamp, UserName};
+use portcullis_domain::{ActionKind, Login, TargetName, Timestamp, UserName};
 use serde::{Deserialize, Serialize};
 
 /// A file of resources.
@@ -73,6 +73,15 @@ pub struct ReachView {
     pub before: String,
     /// How it will be.
     pub after: String,
+    /// As which account on the target, where it is not the same for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// Which commands, paths or destinations before and after, where that changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Whether anything is possible that was not.
+    #[serde(default)]
+    pub gains: bool,
 }
 
 /// A resource in force.

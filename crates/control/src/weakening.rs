@@ -1,0 +1,303 @@
+//! Whether a change takes something away that protects production, or that keeps one person from
+//! acting alone.
+//!
+//! Facts before and after flow in; the first reason found flows out. Such a change is not wrong,
+//! it takes two people. Nothing here knows who asks.
+//!
+//! INVARIANT (nobody alone): what one person could reach in two steps is refused in the first. So
+//! removing a production target counts too: afterwards its host could be declared anew outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use portcullis_domain::lock::LockKind;
+use portcullis_domain::{
+    ApprovalRule, ControlAction, Environment, EnvironmentName, Facts, GroupName, LockSubject, Role,
+    RoleName, Target, Tier, User, UserName,
+};
+
+/// Why this change takes a second person; `None` if it does not.
+pub(crate) fn weakens(before: &Facts, after: &Facts) -> Option<String> {
+    None.or_else(|| environments(before, after))
+        .or_else(|| production_targets(before, after))
+        .or_else(|| dropped(before, after))
+        .or_else(|| same_machine(before, after))
+        .or_else(|| users(before, after))
+        .or_else(|| rights(before, after))
+        .or_else(|| administrators(before, after))
+        .or_else(|| denials(before, after))
+        .or_else(|| policies(before, after))
+}
+
+fn is_production(facts: &Facts, name: &EnvironmentName) -> bool {
+    facts.environments.get(name).is_some_and(|found| found.tier == Tier::Production)
+}
+
+/// Production environments keep their tier and their terms.
+fn environments(before: &Facts, after: &Facts) -> Option<String> {
+    before.environments.values().filter(|old| old.tier == Tier::Production).find_map(|old| {
+        let new = after.environments.get(&old.name)?;
+        let what = loosened(old, new)?;
+        Some(format!("{what} of production environment `{}`", old.name))
+    })
+}
+
+fn loosened(old: &Environment, new: &Environment) -> Option<&'static str> {
+    let longer = |old: Option<Duration>, new: Option<Duration>| match (old, new) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(old), Some(new)) => new > old,
+    };
+    let checks = [
+        (new.tier != old.tier, "changes the tier"),
+        (new.access != old.access, "changes the access"),
+        (approval_loosened(old.approval.as_ref(), new.approval.as_ref()), "loosens the approval"),
+        (
+            longer(old.second_factor_max_age, new.second_factor_max_age),
+            "takes older second factors in sessions",
+        ),
+        (new.recording < old.recording, "weakens the recording"),
+        (new.max_grant > old.max_grant, "lengthens the longest grant"),
+        (longer(old.max_session, new.max_session), "lengthens the longest session"),
+    ];
+    checks.into_iter().find_map(|(holds, what)| holds.then_some(what))
+}
+
+fn approval_loosened(old: Option<&ApprovalRule>, new: Option<&ApprovalRule>) -> bool {
+    match (old, new) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(old), Some(new)) => new.count < old.count || !new.groups.is_subset(&old.groups),
+    }
+}
+
+/// Production targets stay what they are.
+fn production_targets(before: &Facts, after: &Facts) -> Option<String> {
+    let production = |target: &&Target| is_production(before, &target.environment);
+    before.targets.values().filter(production).find_map(|old| {
+        let what = match after.targets.get(&old.name) {
+            None => "removes",
+            Some(new) => moved(old, new)?,
+        };
+        Some(format!("{what} production target `{}`", old.name))
+    })
+}
+
+fn moved(old: &Target, new: &Target) -> Option<&'static str> {
+    let checks = [
+        (new.environment != old.environment, "changes the environment of"),
+        (new.ssh.host != old.ssh.host || new.ssh.port != old.ssh.port, "changes the address of"),
+        (!old.ssh.aliases.is_subset(&new.ssh.aliases), "removes an alias of"),
+        (new.ssh.host_keys != old.ssh.host_keys, "changes the host keys of"),
+        (new.ssh.host_authorities != old.ssh.host_authorities, "changes the host authorities of"),
+        (new.ssh.credential != old.ssh.credential, "changes the credential of"),
+    ];
+    checks.into_iter().find_map(|(holds, what)| holds.then_some(what))
+}
+
+/// A dropped gate is raised, not gone around.
+fn dropped(before: &Facts, after: &Facts) -> Option<String> {
+    let names = dropped_environments(before);
+    let gone = names.iter().find(|name| {
+        before.environments.contains_key(name) && !after.environments.contains_key(name)
+    });
+    if let Some(name) = gone {
+        return Some(format!("removes environment `{name}`, whose gate is dropped"));
+    }
+    let left =
+        before.targets.values().filter(|old| names.contains(&old.environment)).find(|old| {
+            after.targets.get(&old.name).is_none_or(|new| new.environment != old.environment)
+        })?;
+    Some(format!(
+        "takes target `{}` out of environment `{}`, whose gate is dropped",
+        left.name, left.environment
+    ))
+}
+
+fn dropped_environments(facts: &Facts) -> BTreeSet<EnvironmentName> {
+    let dropped = facts.locks.iter().filter(|lock| matches!(lock.kind, LockKind::Drop { .. }));
+    dropped
+        .filter_map(|lock| match &lock.subject {
+            LockSubject::Environment(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A machine of production, or behind a dropped gate, is not declared once more elsewhere.
+fn same_machine(before: &Facts, after: &Facts) -> Option<String> {
+    let names = dropped_environments(before);
+    let guarded = |target: &&Target| {
+        is_production(before, &target.environment) || names.contains(&target.environment)
+    };
+    let mut marks: BTreeMap<String, &Target> = BTreeMap::new();
+    for target in before.targets.values().filter(guarded) {
+        marks.extend(marks_of(target).into_iter().map(|mark| (mark, target)));
+    }
+    let changed = |new: &&Target| before.targets.get(&new.name) != Some(*new);
+    after.targets.values().filter(changed).find_map(|new| {
+        let known: BTreeSet<String> = before
+            .targets
+            .get(&new.name)
+            .filter(|old| old.environment == new.environment)
+            .map(marks_of)
+            .unwrap_or_default();
+        let mut shared = marks_of(new).into_iter().filter(|mark| !known.contains(mark));
+        let twin = shared
+            .find_map(|mark| marks.get(&mark).filter(|twin| twin.environment != new.environment))?;
+        Some(format!(
+            "declares target `{}` in environment `{}` with an address or host key of `{}` in `{}`",
+            new.name, new.environment, twin.name, twin.environment
+        ))
+    })
+}
+
+/// What tells that two targets are one machine: its addresses with the port, and its host keys.
+fn marks_of(target: &Target) -> BTreeSet<String> {
+    let ssh = &target.ssh;
+    let hosts = std::iter::once(&ssh.host).chain(&ssh.aliases);
+    let keys = ssh.host_keys.iter().map(|key| {
+        // Without the comment.
+        key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    });
+    hosts.map(|host| format!("{}:{}", canonical(host), ssh.port)).chain(keys).collect()
+}
+
+/// Lower case without a final dot; addresses in one form, and every loopback is the same.
+fn canonical(host: &str) -> String {
+    let plain = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    match plain.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.to_string(),
+        Ok(ip) => ip.to_string(),
+        Err(_) if plain == "localhost" => Ipv4Addr::LOCALHOST.to_string(),
+        Err(_) => plain,
+    }
+}
+
+/// A person's keys, and the groups that decide or reach production.
+fn users(before: &Facts, after: &Facts) -> Option<String> {
+    after.users.values().find_map(|new| {
+        let old = before.users.get(&new.name);
+        if let Some(old) = old
+            && new.ssh_keys.iter().any(|key| !old.ssh_keys.contains(key))
+        {
+            return Some(format!("gives user `{}` another SSH key", new.name));
+        }
+        let joined = |group: &&GroupName| old.is_none_or(|old| !old.groups.contains(*group));
+        let mut joined = new.groups.iter().filter(joined);
+        joined
+            .find_map(|group| power(before, after, old, group))
+            .map(|power| format!("puts user `{}` into {power}", new.name))
+    })
+}
+
+/// What a group is good for, where joining it takes a second person.
+fn power(before: &Facts, after: &Facts, old: Option<&User>, group: &GroupName) -> Option<String> {
+    let approves = |facts: &Facts, name: &EnvironmentName| {
+        let rule = facts.environments.get(name).and_then(|found| found.approval.as_ref());
+        rule.is_some_and(|rule| rule.groups.contains(group))
+    };
+    // A new environment has nothing to protect yet.
+    let environment =
+        before.environments.keys().find(|name| approves(before, name) || approves(after, name));
+    if let Some(name) = environment {
+        return Some(format!("group `{group}`, which approves for environment `{name}`"));
+    }
+    // A new person needs an approval for production anyway, and has no history to borrow.
+    old?;
+    let given = after.assignments.values().filter(|given| given.groups.contains(group));
+    let mut roles = given.filter_map(|given| after.roles.get(&given.role));
+    let role = roles.find(|role| reaches_production(after, role))?;
+    Some(format!("group `{group}`, whose role `{}` reaches production", role.name))
+}
+
+fn reaches_production(facts: &Facts, role: &Role) -> bool {
+    let mut targets =
+        facts.targets.values().filter(|target| is_production(facts, &target.environment));
+    targets.any(|target| {
+        role.allow.iter().any(|rule| {
+            (rule.environments.is_empty() || rule.environments.contains(&target.environment))
+                && (rule.targets.is_empty() || rule.targets.contains(&target.name))
+                && rule.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+        })
+    })
+}
+
+/// Nobody gains a right over Portcullis, by whatever path, while there are two who could agree. A
+/// sole administrator must be able to make a second one.
+fn rights(before: &Facts, after: &Facts) -> Option<String> {
+    if holders(before, ControlAction::ApplyResources).len() < 2 {
+        return None;
+    }
+    after.users.keys().find_map(|user| {
+        let old = rights_of(before, user);
+        let gained = rights_of(after, user).difference(&old).next().copied()?;
+        Some(format!("gives user `{user}` the right `{gained}`"))
+    })
+}
+
+/// Nobody makes themselves the only administrator.
+fn administrators(before: &Facts, after: &Facts) -> Option<String> {
+    let (old, new) = (
+        holders(before, ControlAction::ApplyResources),
+        holders(after, ControlAction::ApplyResources),
+    );
+    (old.len() >= 2 && new.len() < 2)
+        .then(|| "leaves fewer than two people who can apply resources".to_owned())
+}
+
+fn holders(facts: &Facts, action: ControlAction) -> BTreeSet<&UserName> {
+    facts.users.keys().filter(|user| rights_of(facts, user).contains(&action)).collect()
+}
+
+/// Rights of someone enabled. Locks do not count: they pass.
+fn rights_of(facts: &Facts, user: &UserName) -> BTreeSet<ControlAction> {
+    if facts.users.get(user).is_none_or(|found| found.disabled) {
+        return BTreeSet::new();
+    }
+    let roles = facts.roles_of(user);
+    let roles = roles.keys().filter_map(|role| facts.roles.get(role));
+    roles.flat_map(|role| role.control.iter().copied()).collect()
+}
+
+/// What is denied stays denied.
+fn denials(before: &Facts, after: &Facts) -> Option<String> {
+    let removed = before.roles.values().find(|old| {
+        let kept = after.roles.get(&old.name).map(|new| new.deny.as_slice()).unwrap_or_default();
+        !old.deny.iter().all(|rule| kept.contains(rule))
+    });
+    if let Some(role) = removed {
+        return Some(format!("removes or changes a deny of role `{}`", role.name));
+    }
+    // Losing a role that only denies is a gain; losing one that allows too is not counted.
+    let only_denies = |name: &RoleName| {
+        before.roles.get(name).is_some_and(|role| role.allow.is_empty() && !role.deny.is_empty())
+    };
+    before.users.keys().filter(|user| after.users.contains_key(user)).find_map(|user| {
+        let kept = after.roles_of(user);
+        let held = before.roles_of(user);
+        let lost = held.keys().find(|role| only_denies(role) && !kept.contains_key(*role))?;
+        Some(format!("takes role `{lost}`, which only denies, from user `{user}`"))
+    })
+}
+
+/// Raw policies: no forbid goes, no permit comes.
+fn policies(before: &Facts, after: &Facts) -> Option<String> {
+    let forbid = before.policies.values().find(|old| {
+        old.cedar.contains("forbid")
+            && after.policies.get(&old.name).is_none_or(|new| new.cedar != old.cedar)
+    });
+    if let Some(policy) = forbid {
+        return Some(format!("removes or changes policy `{}`, which forbids", policy.name));
+    }
+    let permit = after.policies.values().find(|new| {
+        new.cedar.contains("permit")
+            && before.policies.get(&new.name).is_none_or(|old| old.cedar != new.cedar)
+    })?;
+    Some(format!("adds or changes policy `{}`, which permits", permit.name))
+}
+
+#[cfg(test)]
+#[path = "weakening_tests.rs"]
+mod tests;
