@@ -40,6 +40,25 @@ impl Auditor {
         }
     }
 
+    /// Appends events together, all or none, with one wait for the disk.
+    pub async fn write_all(&self, events: Vec<Event>) -> Result<(), AuditError> {
+        let count = events.len();
+        let entries = events.iter().map(Event::to_ocsf).collect();
+        match self.log.append_many(entries).await {
+            Ok(_) => {
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                metrics::counter!("portcullis_audit_events_total", "activity" => "recording")
+                    .increment(count);
+                Ok(())
+            }
+            Err(error) => {
+                metrics::counter!("portcullis_audit_failures_total").increment(1);
+                tracing::error!(%error, "the log refused events");
+                Err(AuditError { reason: error.to_string() })
+            }
+        }
+    }
+
     /// Whether the log takes events.
     pub fn healthy(&self) -> bool {
         self.log.healthy()

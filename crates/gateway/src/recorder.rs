@@ -28,8 +28,10 @@ use crate::permit::Authenticated;
 pub const RECORDING_SUFFIX: &str = "rec";
 /// Chunks written but not yet in the log, over all sessions; beyond it recordings wait.
 const RECEIPT_QUEUE: usize = 1024;
-/// Chunks logged in one event at most.
-const RECEIPTS_AT_ONCE: usize = 64;
+/// Chunks whose entries are written together at most.
+const RECEIPTS_AT_ONCE: usize = 512;
+/// How long chunks are gathered.
+const RECEIPT_MOMENT: Duration = Duration::from_millis(50);
 /// Characters of a command in one event; a longer command is several events.
 const COMMAND_PIECE: usize = 4096;
 /// Time that stands for "nothing is waiting".
@@ -160,7 +162,9 @@ impl portcullis_evidence::recording::KeyWrap for RecordingKeys<'_> {
     }
 }
 
-/// Starts the one task that puts the hashes of written chunks into the log, for all sessions.
+/// Starts the one task that puts the hashes of written chunks into the log, for all sessions. What
+/// is written within a moment goes in together: a session that writes fast fills many chunks a
+/// second, and nothing waits for their entries.
 pub(crate) fn log_chunks(
     auditor: crate::Auditor,
     clock: Arc<dyn crate::Clock>,
@@ -169,11 +173,17 @@ pub(crate) fn log_chunks(
     tokio::spawn(async move {
         let mut batch: Vec<ChunkReceipt> = Vec::new();
         while queue.recv_many(&mut batch, RECEIPTS_AT_ONCE).await > 0 {
-            for receipt in batch.drain(..) {
-                // A log that fails closes the gate and ends every session by itself.
-                if auditor.write(chunk_event(&receipt, clock.now())).await.is_err() {
-                    return;
-                }
+            tokio::time::sleep(RECEIPT_MOMENT).await;
+            while batch.len() < RECEIPTS_AT_ONCE
+                && let Ok(receipt) = queue.try_recv()
+            {
+                batch.push(receipt);
+            }
+            let now = clock.now();
+            let events = batch.drain(..).map(|receipt| chunk_event(&receipt, now)).collect();
+            // A log that fails closes the gate and ends every session by itself.
+            if auditor.write_all(events).await.is_err() {
+                return;
             }
         }
     });

@@ -20,9 +20,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::task::AtomicWaker;
 use russh::ChannelId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -253,6 +254,11 @@ impl Gauges {
     }
 }
 
+/// Reads of at most this many bytes read ahead.
+const SMALL_READ: usize = 16;
+/// How far.
+const READ_AHEAD: usize = 4 * 1024;
+
 /// Closes a channel's gauge when dropped.
 pub(crate) struct Counted {
     gauges: Arc<Gauges>,
@@ -284,11 +290,37 @@ pub(crate) struct Throttled<S> {
     stream: S,
     flow: Arc<Flow>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Bytes read ahead of a request for a few; an idle connection holds none.
+    ahead: Bytes,
 }
 
 impl<S> Throttled<S> {
     pub(crate) fn new(stream: S, flow: Arc<Flow>) -> Self {
-        Self { stream, flow, pause: None }
+        Self { stream, flow, pause: None, ahead: Bytes::new() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Throttled<S> {
+    /// russh asks for the four bytes of a packet's length before it asks for the packet. One
+    /// system call for both is enough for the packets of a keystroke.
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            if buffer.remaining() > SMALL_READ {
+                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            }
+            let mut room = vec![0; READ_AHEAD];
+            let mut read = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            let length = read.filled().len();
+            room.truncate(length);
+            self.ahead = room.into();
+        }
+        let taken = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(taken));
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -327,7 +359,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Throttled<S> {
                 }
             },
         }
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let read = this.read(cx, buffer);
         if read.is_ready() {
             this.flow.last_read_millis.store(this.flow.now_millis(), Ordering::Relaxed);
         }
@@ -358,49 +390,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttled<S> {
         if self.flow.cut.load(Ordering::Acquire) {
             return Poll::Ready(Err(aborted()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A jump channel as a stream, which tells the outer connection's gauge what has been read.
-pub(crate) struct Metered<S> {
-    stream: S,
-    gauge: Arc<Gauge>,
-}
-
-impl<S> Metered<S> {
-    pub(crate) fn new(stream: S, gauge: Arc<Gauge>) -> Self {
-        Self { stream, gauge }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.gauge.went(buffer.filled().len().saturating_sub(before));
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -4,6 +4,9 @@
 //! [`Conversation`](crate::conversation::Conversation) and are answered at once; whatever takes
 //! time runs as a task. Nothing happens before sign-in is complete: until then there is no
 //! [`Connection`] to do it with.
+//!
+//! What a callback awaits is boxed where it is deep: russh keeps room for the deepest of them in every
+//! connection's task, for as long as that lives.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -184,7 +187,7 @@ impl Handler for Front {
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, FrontError> {
-        Ok(self.door.none(user).await?)
+        Ok(Box::pin(self.door.none(user)).await?)
     }
 
     async fn auth_publickey_offered(
@@ -200,7 +203,7 @@ impl Handler for Front {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, FrontError> {
-        Ok(self.door.key(user, key.public_key).await?)
+        Ok(Box::pin(self.door.key(user, key.public_key)).await?)
     }
 
     async fn auth_openssh_certificate(
@@ -208,11 +211,11 @@ impl Handler for Front {
         user: &str,
         certificate: &Certificate,
     ) -> Result<Auth, FrontError> {
-        Ok(self.door.certificate(user, certificate).await?)
+        Ok(Box::pin(self.door.certificate(user, certificate)).await?)
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, FrontError> {
-        Ok(self.door.password(user, Secret::new(password.to_owned())).await?)
+        Ok(Box::pin(self.door.password(user, Secret::new(password.to_owned()))).await?)
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -221,7 +224,7 @@ impl Handler for Front {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, FrontError> {
-        Ok(self.door.interactive(user, response).await?)
+        Ok(Box::pin(self.door.interactive(user, response)).await?)
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), FrontError> {

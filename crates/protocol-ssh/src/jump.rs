@@ -13,7 +13,8 @@ use russh::ChannelOpenFailure;
 use russh::server::ChannelOpenHandle;
 use tokio::sync::Semaphore;
 
-use crate::flow::{Gauges, Metered};
+use crate::flow::Gauges;
+use crate::metered::Metered;
 use crate::options::MAX_JUMPS;
 use crate::relay;
 use crate::serve::{Room, attend};

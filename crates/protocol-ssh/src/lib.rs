@@ -20,6 +20,7 @@ mod flow;
 mod forward;
 mod front;
 mod jump;
+mod metered;
 pub mod options;
 mod relay;
 mod serve;

@@ -60,14 +60,15 @@ pub(crate) async fn run(
         Ok(plan) => plan,
         Err(told) => return refuse(&front, &told, has_terminal, REFUSED_STATUS).await,
     };
-    let entered = connection.enter(plan.actions(wanted.command())).await;
+    // Boxed: only the relaying itself lives as long as the channel.
+    let entered = Box::pin(connection.enter(plan.actions(wanted.command()))).await;
     let (open, program) = match entered {
         Ok((open, allowed)) => (open, wanted.allowed(&allowed)),
         Err(told) => return refuse(&front, &told, has_terminal, REFUSED_STATUS).await,
     };
     let number = connection.next_number();
     let started = tokio::select! {
-        started = start(&open, &connection, &front, &program, number) => started,
+        started = Box::pin(start(&open, &connection, &front, &program, number)) => started,
         () = connection.over().cancelled() => Err(String::new()),
     };
     let far = match started {
@@ -92,14 +93,16 @@ pub(crate) async fn run(
     let relayed = async {
         match plan {
             files::Plan::Terminal => terminal(&pair, &connection, ends).await,
-            files::Plan::Scp(invocation) => files::scp(&pair, &connection, ends, invocation).await,
-            files::Plan::Sftp => files::sftp(&pair, &connection, ends).await,
+            files::Plan::Scp(invocation) => {
+                Box::pin(files::scp(&pair, &connection, ends, invocation)).await;
+            }
+            files::Plan::Sftp => Box::pin(files::sftp(&pair, &connection, ends)).await,
         }
     };
     tokio::select! {
         () = relayed => {}
         () = connection.over().cancelled() => {
-            farewell(&connection, front_id, &front_writer, has_terminal).await;
+            Box::pin(farewell(&connection, front_id, &front_writer, has_terminal)).await;
             let _ = far_writer.close().await;
         }
     }

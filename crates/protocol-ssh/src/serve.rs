@@ -240,13 +240,14 @@ async fn accompany(
             }
         }
     };
-    connection.stop_channels(&reason).await;
+    // Boxed: while a session lives, only the waiting above takes room.
+    Box::pin(connection.stop_channels(&reason)).await;
     let leaves = !matches!(reason, EndReason::ClientLeft);
     if leaves && timeout(LEAVE_TIMEOUT, &mut *session).await.is_err() {
-        connection.disconnect(&reason).await;
+        Box::pin(connection.disconnect(&reason)).await;
         let _ = timeout(LEAVE_TIMEOUT / 2, &mut *session).await;
     }
-    connection.close().await;
+    Box::pin(connection.close()).await;
 }
 
 /// Connections that have not signed in yet.
