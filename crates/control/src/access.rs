@@ -1,23 +1,23 @@
-//! Access requests and grants: ask, approve, deny, withdraw, revoke.
+//! Access requests: ask, approve, deny, withdraw.
 
 use std::str::FromStr;
 
 use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::request::{Approved, InForce, REQUEST_LIFETIME};
 use portcullis_domain::{
-    Access, AccessRequest, ControlAction, Grant, GrantEnd, GrantId, RequestId, RequestState,
-    TargetName, Timestamp, TransitionError, UserName, format_duration, parse_duration,
+    Access, AccessRequest, ControlAction, Grant, GrantId, RequestId, RequestState, TargetName,
+    Timestamp, TransitionError, UserName, format_duration, parse_duration,
 };
 use portcullis_gateway::Authenticated;
 use portcullis_policy::control::may_approve;
 use portcullis_store::{
-    CreateRequestError, GrantFilter, Page, RequestFilter, RequestStateName, Revocation, StoreError,
-    Transition, TransitionFailure,
+    CreateRequestError, Page, RequestFilter, RequestStateName, StoreError, Transition,
+    TransitionFailure,
 };
 use thiserror::Error;
 
 use crate::right::reason;
-use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView, RevokeView};
+use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView};
 use crate::{Control, ControlError, ErrorKind};
 
 /// Shortest piece of an id that may stand for it, in characters.
@@ -265,48 +265,6 @@ impl Control {
         self.decided(who, &found, Activity::RequestCancel, done).await
     }
 
-    /// Grants: one's own, or all with the right to see requests.
-    pub async fn grants(
-        &self,
-        who: &Authenticated,
-        query: AccessQuery,
-    ) -> Result<Vec<Grant>, ControlError> {
-        self.must_be_active(who)?;
-        let all = !query.mine && self.holds(who, ControlAction::ReadRequests);
-        let filter = GrantFilter {
-            user: (!all).then(|| who.user().clone()),
-            active_at: query.open.then(|| self.gateway().now()),
-            ..GrantFilter::default()
-        };
-        Ok(self.gateway().store().grants(&filter).await?)
-    }
-
-    /// Ends a grant early. Anyone may give back their own; others' need the right.
-    pub async fn revoke(
-        &self,
-        who: &Authenticated,
-        id: &str,
-        body: ReasonBody,
-    ) -> Result<RevokeView, ControlError> {
-        self.must_be_active(who)?;
-        let why = reason(&body.reason)?;
-        let grant = self.find_grant(who, id).await?;
-        if grant.user != *who.user() {
-            self.must_hold(who, ControlAction::RevokeGrants, Activity::GrantRevoke).await?;
-        }
-        let event = self
-            .event(who, Activity::GrantRevoke)
-            .target(&grant.target)
-            .detail("grant", grant.id.to_string())
-            .detail("of", grant.user.as_str())
-            .detail("reason", why.clone());
-        self.audit(event).await?;
-        let end = GrantEnd { at: self.gateway().now(), by: who.user().clone(), reason: why };
-        let outcome = self.gateway().store().revoke_grant(grant.id, end).await?;
-        self.gateway().refresh().await?;
-        Ok(RevokeView { grant: grant.id, was_active: matches!(outcome, Revocation::Ended(_)) })
-    }
-
     async fn must_decide(
         &self,
         who: &Authenticated,
@@ -477,36 +435,6 @@ impl Control {
                 id.escape_debug()
             ))),
             (None, _) => Err(missing()),
-        }
-    }
-
-    async fn find_grant(&self, who: &Authenticated, id: &str) -> Result<Grant, ControlError> {
-        if let Ok(id) = GrantId::from_str(id) {
-            let grant = self.gateway().store().grant(id).await?;
-            return self.grant_if_visible(who, grant);
-        }
-        let filter = GrantFilter {
-            page: Page { before: None, limit: portcullis_store::MAX_PAGE },
-            ..GrantFilter::default()
-        };
-        let all = self.gateway().store().grants(&filter).await?;
-        let mut found: Vec<_> =
-            all.into_iter().filter(|grant| ends_with(&grant.id.to_string(), id)).collect();
-        match (found.pop(), found.is_empty()) {
-            (Some(grant), true) => self.grant_if_visible(who, grant),
-            (Some(_), false) => Err(ControlError::invalid("give more of the grant's id")),
-            (None, _) => Err(ControlError::not_found(format!("grant `{}`", id.escape_debug()))),
-        }
-    }
-
-    fn grant_if_visible(&self, who: &Authenticated, grant: Grant) -> Result<Grant, ControlError> {
-        let visible = grant.user == *who.user()
-            || self.holds(who, ControlAction::ReadRequests)
-            || self.holds(who, ControlAction::RevokeGrants);
-        if visible {
-            Ok(grant)
-        } else {
-            Err(ControlError::not_found(format!("grant `{}`", grant.id)))
         }
     }
 }

@@ -13,6 +13,7 @@ mod audit;
 mod bootstrap;
 mod error;
 mod explain;
+mod grants;
 mod locks;
 mod people;
 mod reach;

@@ -75,6 +75,23 @@ async fn what_two_people_agreed_to_is_good_once_and_to_the_letter() {
 }
 
 #[tokio::test]
+async fn what_was_asked_for_ends_when_the_target_is_another_one() {
+    let node = Node::start().await;
+    let (warden, steward) = (node.sign_in(WARDEN).await, node.sign_in(STEWARD).await);
+    let role = "kind: Role\nmetadata: {name: shells}\nspec: {allow: [{actions: [shell]}]}\n---\n\
+        kind: RoleAssignment\nmetadata: {name: shells}\nspec: {role: shells, users: [bob]}\n";
+    assert_eq!(apply(&node, &warden, role).await.status, 200, "others may be given a role");
+    let bob = node.sign_in("bob").await;
+    let body = json!({"target": "web-1", "duration": "1h", "reason": "look"}).to_string();
+    let asked = node.call("POST", "/v1/requests", Some(&bob), Some(&body)).await;
+    assert!(matches!(asked.status, 200 | 201), "{}", asked.text());
+    let path = format!("/v1/requests/{}", asked.json()["id"].as_str().unwrap());
+    takes_two(&node, &warden, &steward, &target("production", 2200)).await;
+    let now = node.call("GET", &path, Some(&bob), None).await;
+    assert!(now.text().contains("cancelled"), "{}", now.text());
+}
+
+#[tokio::test]
 async fn nobody_gives_another_person_a_key_or_an_approval_alone() {
     let node = Node::start().await;
     let (warden, steward) = (node.sign_in(WARDEN).await, node.sign_in(STEWARD).await);
