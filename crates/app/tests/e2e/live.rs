@@ -42,7 +42,11 @@ fn a_grants_end_ends_what_runs() {
 
 #[test]
 fn whatever_takes_the_right_away_ends_what_runs() {
-    let gate = Plan::base().start();
+    let mut plan = Plan::base();
+    // What forbids takes two people to remove.
+    plan.resources += "---\nkind: RoleAssignment\nmetadata: {name: second}\nspec: {role: \
+        security-officer, users: [bob]}\n";
+    let gate = plan.start();
     let grant = gate.grant("alice", "vault", "1h");
     cause(&gate, "revoke", "your grant was revoked", || gate.revoke(&grant), || {});
     gate.grant("alice", "vault", "1h");
@@ -68,7 +72,13 @@ fn whatever_takes_the_right_away_ends_what_runs() {
         )
     };
     let (forbids, does_not) = (policy("staging"), policy("test"));
-    cause(&gate, "a policy", changed, || apply(&forbids), || apply(&does_not));
+    let remove = || {
+        let body = json!({"files": [{"name": "more.yaml", "text": &does_not}]});
+        let (status, answer) = gate.api("bob").call("POST", "/v1/apply", Some(&body));
+        assert_eq!(status, 409, "{answer}");
+        apply(&does_not);
+    };
+    cause(&gate, "a policy", changed, || apply(&forbids), remove);
 
     for (kind, name) in
         [("user", "alice"), ("role", "developer"), ("target", "vault"), ("environment", "guarded")]
