@@ -156,7 +156,7 @@ impl Control {
         self.audit(self.event(who, Activity::CredentialChange).detail("what", "totp begun"))
             .await?;
         let now = self.gateway().now();
-        self.gateway().store().put_totp(who.user(), &secret.to_bytes(), now).await?;
+        self.gateway().store().put_pending_totp(who.user(), &secret.to_bytes(), now).await?;
         Ok(TotpView {
             secret: secret.to_base32().expose().clone(),
             uri: secret.otpauth_uri(who.user(), ISSUER).expose().clone(),
@@ -172,20 +172,22 @@ impl Control {
         self.must_be_active(who)?;
         let store = self.gateway().store();
         let missing = || ControlError::not_found("second factor waiting to be confirmed");
-        let totp =
-            store.totp(who.user()).await?.filter(|totp| !totp.confirmed).ok_or_else(missing)?;
-        let secret = TotpSecret::from_bytes(totp.secret).map_err(ControlError::unavailable)?;
+        let pending = store.pending_totp(who.user()).await?.ok_or_else(missing)?;
+        let secret = TotpSecret::from_bytes(pending).map_err(ControlError::unavailable)?;
         let now = self.gateway().now();
         let event = self.event(who, Activity::CredentialChange).detail("what", "totp confirmed");
-        let TotpCheck::Accepted { step } =
-            check(&secret, &Secret::new(body.code), now, totp.last_used_step)
+        let TotpCheck::Accepted { step } = check(&secret, &Secret::new(body.code), now, None)
         else {
             let why = "the code is wrong; check the authenticator's clock";
             self.audit(event.outcome(Outcome::Refused(why.into()))).await?;
             return Err(ControlError::invalid(why));
         };
         self.audit(event).await?;
-        if store.confirm_totp(who.user(), step, now).await? { Ok(()) } else { Err(missing()) }
+        if store.confirm_pending_totp(who.user(), step, now).await? {
+            Ok(())
+        } else {
+            Err(missing())
+        }
     }
 
     /// New recovery codes in place of the old ones.
