@@ -43,6 +43,19 @@ impl Api {
         (answer.status, String::from_utf8(text).unwrap())
     }
 
+    /// As [`Api::call`], of a node that may die at any moment: `None` unless it answered.
+    pub(crate) fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<(u16, String)> {
+        let mut answer = self.try_open(method, path, body).ok()?;
+        let mut text = String::new();
+        answer.read_to_string(&mut text).ok()?;
+        (answer.status != 0).then_some((answer.status, text))
+    }
+
     /// A call that must be answered with a success.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
@@ -76,8 +89,12 @@ impl Api {
 
     /// A call whose answer is read as it comes.
     pub(crate) fn open(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.try_open(method, path, body).unwrap()
+    }
+
+    fn try_open(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let text = body.map(Value::to_string).unwrap_or_default();
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -90,22 +107,22 @@ impl Api {
         if let Some(token) = &self.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
-        stream.write_all(format!("{head}\r\n{text}").as_bytes()).unwrap();
+        stream.write_all(format!("{head}\r\n{text}").as_bytes())?;
         Answer::read_head(stream)
     }
 }
 
 impl Answer {
-    fn read_head(stream: TcpStream) -> Self {
+    fn read_head(stream: TcpStream) -> std::io::Result<Self> {
         let mut body = BufReader::new(stream);
         let mut line = String::new();
-        body.read_line(&mut line).unwrap();
+        body.read_line(&mut line)?;
         // A connection that ends without an answer counts as one of status 0.
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
         let (mut chunked, mut length) = (false, None);
         loop {
             line.clear();
-            body.read_line(&mut line).unwrap();
+            body.read_line(&mut line)?;
             let header = line.trim_end().to_ascii_lowercase();
             if header.is_empty() {
                 break;
@@ -115,7 +132,7 @@ impl Answer {
                 length = Some(count.parse().unwrap());
             }
         }
-        Self { status, chunked, body, left: 0, length }
+        Ok(Self { status, chunked, body, left: 0, length })
     }
 }
 

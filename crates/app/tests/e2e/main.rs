@@ -21,6 +21,8 @@ mod python;
 
 mod attacks;
 mod function;
+mod hostile_client;
+mod hostile_target;
 mod live;
 mod matrix;
 mod recording;
