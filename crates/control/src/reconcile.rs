@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use portcullis_domain::audit::{Activity, Event};
+use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{GrantId, Timestamp};
+use portcullis_store::{MAX_PAGE, Page, SessionFilter, SessionRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Control, ControlError};
@@ -24,6 +25,8 @@ impl Control {
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seen = self.running_grants();
+        let started = self.gateway().now();
+        let mut orphans = true;
         let mut purged: Option<Timestamp> = None;
         loop {
             tokio::select! {
@@ -32,6 +35,11 @@ impl Control {
             }
             let now = self.gateway().now();
             self.say("heartbeat", self.heartbeat(now).await);
+            if orphans {
+                let closed = self.close_orphans(started, now).await;
+                orphans = closed.is_err();
+                self.say("close orphans", closed);
+            }
             self.say("expire requests", self.expire_requests(now).await);
             self.say("expire grants", self.note_ended_grants(&mut seen, now).await);
             if purged.is_none_or(|at| now.since(at) >= PURGE_INTERVAL) {
@@ -49,6 +57,33 @@ impl Control {
 
     async fn heartbeat(&self, now: Timestamp) -> Result<(), ControlError> {
         self.gateway().store().heartbeat(self.gateway().node(), now).await?;
+        Ok(())
+    }
+
+    /// Sessions this node had open when it was killed: they ended with it, and nobody else says so.
+    /// In the log before in the store, so that a second kill in between repeats and loses nothing.
+    async fn close_orphans(&self, started: Timestamp, now: Timestamp) -> Result<(), ControlError> {
+        let (store, node) = (self.gateway().store(), self.gateway().node());
+        let mut page = Page { before: None, limit: MAX_PAGE };
+        loop {
+            let filter = SessionFilter { live: Some(true), page, ..SessionFilter::default() };
+            let found = store.sessions(&filter).await?;
+            let Some(last) = found.last().map(|session| session.id) else { break };
+            page.before = Some(last);
+            let ours =
+                |session: &&SessionRecord| session.node == node && session.started_at < started;
+            for session in found.iter().filter(ours) {
+                let event = Event::new(Activity::SessionClose, now)
+                    .user(&session.user)
+                    .target(&session.target)
+                    .environment(&session.environment)
+                    .session(session.id)
+                    .detail("reason", "node_killed")
+                    .outcome(Outcome::Failed("the node stopped without closing it".into()));
+                self.audit(event).await?;
+            }
+        }
+        store.close_orphans(node, started, now).await?;
         Ok(())
     }
 

@@ -123,18 +123,19 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Ends the sessions a node left open when it was killed; call it before the node accepts
-    /// anyone. Returns their ids.
+    /// Ends the sessions a node left open when it was killed: those that began before `before`,
+    /// the node's present start. Returns their ids.
     pub async fn close_orphans(
         &self,
         node: &str,
+        before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
         let mut tx = self.inner.database.write().await?;
         let sql = "UPDATE sessions SET ended_at = $2 WHERE node = $1 AND ended_at IS NULL
-            RETURNING document";
+            AND started_at < $3 RETURNING document";
         let mut closed = Vec::new();
-        for row in tx.rows(sql, args![node, now]).await? {
+        for row in tx.rows(sql, args![node, now, before]).await? {
             let session = read(&row)?;
             let reason = "the node stopped without closing it".to_owned();
             let end = Some(SessionEnd { at: now, reason, recording: Value::Null });

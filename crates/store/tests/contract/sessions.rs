@@ -59,8 +59,8 @@ pub(crate) async fn sessions_of_a_killed_node_are_closed_and_no_others(home: Hom
         store.open_session(session).await.unwrap();
     }
     assert!(store.close_session(done.id, ended("logout", later(1))).await.unwrap());
-    assert_eq!(store.close_orphans("n1", later(2)).await.unwrap(), vec![mine.id]);
-    assert!(store.close_orphans("n1", later(3)).await.unwrap().is_empty());
+    assert_eq!(store.close_orphans("n1", later(2), later(2)).await.unwrap(), vec![mine.id]);
+    assert!(store.close_orphans("n1", later(3), later(3)).await.unwrap().is_empty());
     assert_eq!(store.session(mine.id).await.unwrap().end.unwrap().at, later(2));
     assert_eq!(store.session(done.id).await.unwrap().end.unwrap().reason, "logout");
     assert!(store.session(other.id).await.unwrap().end.is_none());
