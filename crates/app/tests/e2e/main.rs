@@ -20,6 +20,7 @@ mod node;
 mod python;
 
 mod attacks;
+mod crash;
 mod function;
 mod hostile_client;
 mod hostile_target;
