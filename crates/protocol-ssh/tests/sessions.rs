@@ -149,6 +149,16 @@ fn a_refused_action_says_why_and_runs_nothing() {
 }
 
 #[test]
+fn keys_of_every_usual_kind_sign_in() {
+    use portcullis_testkit::KeyKind;
+    for kind in [KeyKind::Rsa, KeyKind::Ecdsa] {
+        let key = portcullis_testkit::UserKey::generate_kind(kind);
+        let gate = gate::start_for(key, &ActionKind::ALL, Options::default(), |_| {});
+        let _ = gate.alice().run(&["echo in"]).assert_success();
+    }
+}
+
+#[test]
 fn a_password_signs_in_and_a_wrong_one_does_not() {
     let gate = everything();
     let bob = |password: &str| {

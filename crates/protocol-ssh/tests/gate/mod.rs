@@ -57,6 +57,16 @@ pub(crate) fn start_with(
     options: Options,
     change: impl FnOnce(&mut Target),
 ) -> Gate {
+    start_for(UserKey::generate(), allowed, options, change)
+}
+
+/// The same, for a person with this key.
+pub(crate) fn start_for(
+    alice: UserKey,
+    allowed: &[ActionKind],
+    options: Options,
+    change: impl FnOnce(&mut Target),
+) -> Gate {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_stack_size(4 << 20)
@@ -70,7 +80,6 @@ pub(crate) fn start_with(
         .extra_line("MaxSessions 100")
         .extra_line("AcceptEnv LANG LC_*")
         .start();
-    let alice = UserKey::generate();
     let mut declared = declared_target(&target);
     change(&mut declared);
     let resources = resources(declared, &alice, allowed);
