@@ -71,8 +71,8 @@ pub(crate) async fn run(
         started = Box::pin(start(&open, &connection, &front, &program, number)) => started,
         () = connection.over().cancelled() => Err(String::new()),
     };
-    let far = match started {
-        Ok(far) => far,
+    let (far, far_counted) = match started {
+        Ok(started) => started,
         Err(told) => {
             let told = connection.farewell().unwrap_or(&told).to_owned();
             return refuse(&front, &told, has_terminal, REFUSED_STATUS).await;
@@ -82,7 +82,7 @@ pub(crate) async fn run(
         live: open.live.clone(),
         number,
         counted,
-        far_counted: Counted::new(&open.back.gauges, far.id()),
+        far_counted,
         input_ended: AtomicBool::new(false),
     };
     let front_id = front.id();
@@ -133,7 +133,7 @@ async fn start(
     front: &Front,
     program: &Program,
     number: u32,
-) -> Result<Far, String> {
+) -> Result<(Far, Counted), String> {
     let Program { command, preparation } = program;
     record_start(&open.live, program, number).await.map_err(|error| error.to_string())?;
     if preparation.x11 {
@@ -144,6 +144,7 @@ async fn start(
     };
     let opening = timeout(TARGET_REPLY_TIMEOUT, open.back.handle.channel_open_session());
     let mut far = opening.await.map_err(|_| no_answer(open))?.map_err(failed)?;
+    let counted = Counted::new(&open.back.gauges, far.id());
     prepare(open, connection, front, preparation, &far).await.map_err(failed)?;
     match command {
         Command::Shell => far.request_shell(true).await,
@@ -151,9 +152,9 @@ async fn start(
         Command::Subsystem(name) => far.request_subsystem(true, name.as_str()).await,
     }
     .map_err(failed)?;
-    let begun = timeout(TARGET_REPLY_TIMEOUT, until_begun(&mut far));
+    let begun = timeout(TARGET_REPLY_TIMEOUT, until_begun(&mut far, &counted));
     if begun.await.map_err(|_| no_answer(open))? {
-        Ok(far)
+        Ok((far, counted))
     } else {
         let _ = far.close().await;
         Err(format!("`{}` refused to start this", open.live.target().name))
@@ -219,11 +220,16 @@ async fn prepare(
 }
 
 /// Waits for the answer to the program request.
-async fn until_begun(far: &mut Far) -> bool {
+///
+/// What a target sends before it has answered belongs to no program and is dropped.
+async fn until_begun(far: &mut Far, counted: &Counted) -> bool {
     loop {
         match far.wait().await {
             Some(ChannelMsg::Success) => return true,
             Some(ChannelMsg::Failure | ChannelMsg::Close) | None => return false,
+            Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) => {
+                counted.went(data.len());
+            }
             Some(_) => {}
         }
     }
