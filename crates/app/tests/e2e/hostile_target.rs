@@ -14,8 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// What a hostile target may cost the node, in bytes.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
+/// What a server does with a connection.
+type Behaviour = fn(&mut TcpStream) -> std::io::Result<()>;
+
 /// A server that does this with every connection, on a port of its own.
-fn server(behave: fn(&mut TcpStream) -> std::io::Result<()>) -> u16 {
+fn server(behave: Behaviour) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -34,7 +37,7 @@ fn for_ever(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn garbage(stream: &mut TcpStream) -> std::io::Result<()> {
-    let bytes: Vec<u8> = (0..65_536_u32).map(|i| (i * 31 ^ (i >> 3)) as u8).collect();
+    let bytes: Vec<u8> = (0..65_536_u32).map(|i| ((i * 31) ^ (i >> 3)) as u8).collect();
     for_ever(stream, &bytes)
 }
 
@@ -66,7 +69,7 @@ fn escapes(stream: &mut TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn targets_that_are_no_ssh_servers_are_refused_clearly_and_cheaply() {
-    let behaviours: [(&str, fn(&mut TcpStream) -> std::io::Result<()>); 7] = [
+    let behaviours: [(&str, Behaviour); 7] = [
         ("garbage", garbage),
         ("endless-banner", endless_banner),
         ("endless-line", endless_line),
