@@ -15,7 +15,7 @@ use portcullis_evidence::recording::asciicast::{AsciicastOptions, AsciicastVersi
 use portcullis_evidence::recording::{Frame, FrameKind, RecordingReader};
 use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
 use portcullis_store::KeyWrap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::view::{FrameView, RecordingFormat};
 use crate::{Control, ControlError};
@@ -39,16 +39,19 @@ impl Control {
     ) -> Result<RecordingStream, ControlError> {
         let (path, keys) = self.may_read(who, id).await?;
         let (out, queue) = mpsc::channel(FRAME_QUEUE);
+        let (begun, begins) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let mut pieces = Pieces { out, buffer: Vec::with_capacity(PIECE_BYTES) };
+            let buffer = Vec::with_capacity(PIECE_BYTES);
+            let mut pieces = Pieces { out, buffer, begun: Some(begun) };
             let done = write_as(&path, &keys, format, input, &mut pieces);
-            let ended = done.and_then(|()| pieces.flush().map_err(ControlError::unavailable));
-            if let Err(error) = ended {
-                // Whoever reads may have gone; then nobody needs to know.
-                let _ = pieces.out.blocking_send(Err(error));
-            }
+            pieces.end(done);
         });
-        Ok(queue)
+        // What cannot be read at all is an answer of its own and not a stream that breaks off.
+        match begins.await {
+            Ok(Ok(())) => Ok(queue),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ControlError::unavailable("reading the recording was interrupted")),
+        }
     }
 
     async fn may_read(
@@ -161,6 +164,22 @@ fn event_view(data: &[u8]) -> (&'static str, Cow<'_, [u8]>) {
 struct Pieces {
     out: mpsc::Sender<Result<Vec<u8>, ControlError>>,
     buffer: Vec<u8>,
+    /// Told once, before the first piece: whether there is one.
+    begun: Option<oneshot::Sender<Result<(), ControlError>>>,
+}
+
+impl Pieces {
+    /// Hands over what is left, and how it ended. Whoever reads may have gone; then nobody needs
+    /// to know.
+    fn end(mut self, done: Result<(), ControlError>) {
+        match done.and_then(|()| self.flush().map_err(ControlError::unavailable)) {
+            Ok(()) => drop(self.begun.take().map(|begun| begun.send(Ok(())))),
+            Err(error) => match self.begun.take() {
+                Some(begun) => drop(begun.send(Err(error))),
+                None => drop(self.out.blocking_send(Err(error))),
+            },
+        }
+    }
 }
 
 impl Write for Pieces {
@@ -175,6 +194,9 @@ impl Write for Pieces {
     fn flush(&mut self) -> std::io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
+        }
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(Ok(()));
         }
         let piece = std::mem::take(&mut self.buffer);
         self.out

@@ -152,8 +152,7 @@ fn a_recording_that_was_changed_on_disk_is_not_played() {
     bytes[middle] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let (status, text) = export(&gate, &session, "frames");
-    let shown = if status == 200 { output_of(&text, "output") } else { Vec::new() };
-    assert!(!String::from_utf8_lossy(&shown).contains("2000"), "{status} {text}");
+    assert!(status >= 500 && text.contains("\"detail\""), "{status} {text}");
 }
 
 /// What a list shows of a session.
