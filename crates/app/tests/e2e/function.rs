@@ -61,6 +61,8 @@ fn a_terminal_has_its_size_its_signals_and_its_changes() {
     shell.expect("between-42", SOON);
     shell.send_line("sh -c 'echo sleeping; sleep 600'");
     shell.expect("sleeping\r\n", SOON);
+    // The inner shell must be waiting for the program, not about to start it.
+    std::thread::sleep(Duration::from_millis(500));
     shell.send_control('c');
     shell.send_line("echo interrupted-$?");
     shell.expect("interrupted-130", SOON);
