@@ -68,8 +68,9 @@ fn exports_are_what_asciinema_plays() {
     assert_eq!(read[3], serde_json::json!([0.7, "o", "€\r\n"]));
     assert_eq!(read[4], serde_json::json!([0.8, "r", "100x30"]));
     assert_eq!(read[5], serde_json::json!([0.9, "m", "mark"]));
-    assert_eq!(read[6], serde_json::json!([1.0, "o", "\u{1b}[1mdone\"\u{fffd}\u{1b}[0m"]));
-    assert_eq!(read.len(), 8);
+    assert_eq!(read[6], serde_json::json!([0.95, "m", "{}"]), "an event is a marker");
+    assert_eq!(read[7], serde_json::json!([1.0, "o", "\u{1b}[1mdone\"\u{fffd}\u{1b}[0m"]));
+    assert_eq!(read.len(), 9);
 
     let v3 = lines(&cast(AsciicastVersion::V3, false));
     assert_eq!(v3[0]["version"], 3);
