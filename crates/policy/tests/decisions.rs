@@ -394,7 +394,7 @@ fn who_can_lists_everyone_with_logins_path_patterns_and_what_is_missing() {
     assert_eq!(found[1].user.as_str(), "lee");
     assert!(found[1].only.is_empty() && found[1].logins.len() == 2);
     let upload = list(&facts, ActionKind::Upload, "prod-web");
-    assert_eq!(upload[0].except, ["/etc/*", "/boot/*"]);
+    assert_eq!(upload[0].except, ["/boot/*", "/etc/*"]);
     assert_eq!(list(&facts, ActionKind::Shell, "dev-web")[0].reach, Reach::Now);
     assert_eq!(list(&facts, ActionKind::Shell, "staging-web")[0].reach, Reach::AfterStepUp);
     assert_eq!(list(&facts, ActionKind::Forward, "staging-web").len(), 2);

@@ -1,6 +1,8 @@
 //! The JSON Schema of one document, for editors and reviewers. It says what can be said about one
 //! document alone; `parse` and `check_references` are stricter.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::document::Document;
@@ -22,7 +24,10 @@ fn tidied(value: Value) -> Value {
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace('\n', " ");
             }
-            Value::Object(map)
+            // Sorted here: whether the JSON library keeps the order of keys depends on what else is
+            // compiled with it.
+            let sorted: BTreeMap<String, Value> = map.into_iter().collect();
+            Value::Object(sorted.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(tidied).collect()),
         other => other,

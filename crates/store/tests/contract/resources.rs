@@ -104,8 +104,14 @@ pub(crate) async fn an_edited_target_keeps_its_grants(home: Home) {
     let root = user_name("root");
     store.apply(&upsert([target("web", "production", "a")]), None, &root, NOW).await.unwrap();
     let grant = granted(&store, "alice", "web").await;
-    store.apply(&upsert([target("web", "production", "b")]), None, &root, NOW).await.unwrap();
+    let Resource::Target(mut edited) = target("web", "production", "a") else { panic!("a target") };
+    edited.labels.insert("tier".to_owned(), "web".to_owned());
+    let edited = upsert([Resource::Target(edited)]);
+    store.apply(&edited, None, &root, NOW).await.unwrap();
     assert!(store.grant(grant.id).await.unwrap().ended.is_none());
+    // Another host under the same name is another machine.
+    store.apply(&upsert([target("web", "production", "b")]), None, &root, NOW).await.unwrap();
+    assert!(store.grant(grant.id).await.unwrap().ended.is_some());
 }
 
 pub(crate) async fn facts_hold_what_is_in_force_and_nothing_else(home: Home) {
