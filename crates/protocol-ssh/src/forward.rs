@@ -107,10 +107,19 @@ impl Connection {
         if back.asked.listening() >= MAX_REMOTE_FORWARDS {
             return None;
         }
+        // Registered first: somebody may connect before the target's answer is here.
+        if port != 0 {
+            back.asked.listen(host, port);
+        }
         let asking = back.handle.tcpip_forward(host, port);
-        let chosen = timeout(TARGET_REPLY_TIMEOUT, asking).await.ok()?.ok()?;
+        let Ok(Ok(chosen)) = timeout(TARGET_REPLY_TIMEOUT, asking).await else {
+            back.asked.stop_listening(host, port);
+            return None;
+        };
         let listened = if port == 0 { chosen } else { port };
-        back.asked.listen(host, listened);
+        if port == 0 {
+            back.asked.listen(host, listened);
+        }
         let about = vec![
             ("kind", Value::from("remote")),
             ("host", host.escape_debug().to_string().into()),
