@@ -202,22 +202,7 @@ fn reach_of(
 
 /// Every resource of the facts by its key.
 pub(crate) fn keyed(facts: &Facts) -> BTreeMap<ResourceKey, Resource> {
-    let environments = facts.environments.values().cloned().map(Resource::Environment);
-    let groups = facts.groups.values().cloned().map(Resource::Group);
-    let users = facts.users.values().cloned().map(Resource::User);
-    let targets = facts.targets.values().cloned().map(Resource::Target);
-    let roles = facts.roles.values().cloned().map(Resource::Role);
-    let assignments = facts.assignments.values().cloned().map(Resource::RoleAssignment);
-    let policies = facts.policies.values().cloned().map(Resource::Policy);
-    environments
-        .chain(groups)
-        .chain(users)
-        .chain(targets)
-        .chain(roles)
-        .chain(assignments)
-        .chain(policies)
-        .map(|resource| (resource.key(), resource))
-        .collect()
+    facts.resources().map(|resource| (resource.key(), resource)).collect()
 }
 
 fn to_changes(proposal: &Proposal) -> Changes {

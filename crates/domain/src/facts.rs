@@ -51,6 +51,24 @@ impl Facts {
         }
     }
 
+    /// Every resource, kind by kind.
+    pub fn resources(&self) -> impl Iterator<Item = Resource> + '_ {
+        let environments = self.environments.values().cloned().map(Resource::Environment);
+        let groups = self.groups.values().cloned().map(Resource::Group);
+        let users = self.users.values().cloned().map(Resource::User);
+        let targets = self.targets.values().cloned().map(Resource::Target);
+        let roles = self.roles.values().cloned().map(Resource::Role);
+        let assignments = self.assignments.values().cloned().map(Resource::RoleAssignment);
+        let policies = self.policies.values().cloned().map(Resource::Policy);
+        environments
+            .chain(groups)
+            .chain(users)
+            .chain(targets)
+            .chain(roles)
+            .chain(assignments)
+            .chain(policies)
+    }
+
     /// Roles a user holds, directly or through groups, each with the paths that give it
     /// (`directly` or the group's name).
     pub fn roles_of(&self, user: &UserName) -> BTreeMap<RoleName, Vec<String>> {

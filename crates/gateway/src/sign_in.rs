@@ -273,7 +273,7 @@ impl SignInFlow {
             return Err(SignInError::Refused);
         }
         match self.check_code(user, code).await {
-            Ok((input, kind)) => self.feed_verdict(user, input, kind).await,
+            Ok((input, kind)) => self.feed(user, input, kind).await,
             Err(error) => {
                 let now = self.gateway.now();
                 self.input(user, Input::Totp(TotpCheck::Wrong), now);
@@ -392,17 +392,8 @@ impl SignInFlow {
         Ok(first.map_err(unavailable)?.then_some(used))
     }
 
-    async fn feed(
-        &mut self,
-        user: &UserName,
-        input: Input,
-        kind: FactorKind,
-    ) -> Result<Asked, SignInError> {
-        self.feed_verdict(user, input, kind).await
-    }
-
     /// Feeds a verdict to the state machine, audits what came of it and says what is missing.
-    async fn feed_verdict(
+    async fn feed(
         &mut self,
         user: &UserName,
         input: Input,

@@ -38,7 +38,7 @@ pub(crate) enum Link {
 pub fn check_references(resources: &[Located<Resource>], existing: &Facts) -> Vec<Problem> {
     let from_files: BTreeSet<_> = resources.iter().map(|located| located.value.key()).collect();
     let staying: Vec<Resource> =
-        resources_of(existing).filter(|resource| !from_files.contains(&resource.key())).collect();
+        existing.resources().filter(|resource| !from_files.contains(&resource.key())).collect();
     // Those in force come first, so that a collision is reported at the resource in the file.
     let in_force = staying.iter().map(|resource| Declared { resource, located: None });
     let in_files = resources
@@ -214,21 +214,4 @@ fn assignment_links(assignment: &RoleAssignment, links: &mut Vec<Link>) {
     links.push(to(Kind::Role, &assignment.role));
     links.extend(assignment.users.iter().map(|user| to(Kind::User, user)));
     links.extend(assignment.groups.iter().map(|group| to(Kind::Group, group)));
-}
-
-fn resources_of(facts: &Facts) -> impl Iterator<Item = Resource> + '_ {
-    let environments = facts.environments.values().cloned().map(Resource::Environment);
-    let groups = facts.groups.values().cloned().map(Resource::Group);
-    let users = facts.users.values().cloned().map(Resource::User);
-    let targets = facts.targets.values().cloned().map(Resource::Target);
-    let roles = facts.roles.values().cloned().map(Resource::Role);
-    let assignments = facts.assignments.values().cloned().map(Resource::RoleAssignment);
-    let policies = facts.policies.values().cloned().map(Resource::Policy);
-    environments
-        .chain(groups)
-        .chain(users)
-        .chain(targets)
-        .chain(roles)
-        .chain(assignments)
-        .chain(policies)
 }
