@@ -9,6 +9,7 @@ mod audit;
 mod credentials;
 mod explain;
 mod files;
+mod holds;
 mod locks;
 mod maintenance;
 mod resources;
@@ -80,6 +81,8 @@ enum Command {
     #[command(flatten)]
     Audit(audit::Audit),
     #[command(flatten)]
+    Holds(holds::Holds),
+    #[command(flatten)]
     Ssh(ssh::Ssh),
     #[command(flatten)]
     Shell(shell::Shell),
@@ -100,6 +103,7 @@ impl Cli {
             Command::Explain(command) => command.run(&context).await,
             Command::Credentials(command) => command.run(&context).await,
             Command::Audit(command) => command.run(&context).await,
+            Command::Holds(command) => command.run(&context).await,
             Command::Ssh(command) => command.run(&context).await,
             Command::Shell(command) => command.run(&context),
         }

@@ -14,6 +14,7 @@ mod bootstrap;
 mod error;
 mod explain;
 mod grants;
+mod holds;
 mod locks;
 mod people;
 mod reach;

@@ -6,11 +6,13 @@
 mod access;
 mod account;
 mod audit;
+mod evidence;
 mod resources;
 mod sessions;
 
 pub use access::*;
 pub use account::*;
 pub use audit::*;
+pub use evidence::*;
 pub use resources::*;
 pub use sessions::*;

@@ -67,6 +67,12 @@ pub enum Activity {
     LockPlace,
     /// A lock was lifted.
     LockLift,
+    /// An evidence hold was placed.
+    HoldPlace,
+    /// An evidence hold was lifted.
+    HoldLift,
+    /// A person was erased from the evidence: their key was destroyed.
+    SubjectForget,
     /// A gate was dropped.
     GateDrop,
     /// A gate was, or began to be, raised.
@@ -111,6 +117,9 @@ impl Activity {
             Self::KeyChange => "key.change",
             Self::LockPlace => "lock.place",
             Self::LockLift => "lock.lift",
+            Self::HoldPlace => "hold.place",
+            Self::HoldLift => "hold.lift",
+            Self::SubjectForget => "subject.forget",
             Self::GateDrop => "gate.drop",
             Self::GateRaise => "gate.raise",
             Self::SessionKill => "session.kill",
@@ -146,9 +155,9 @@ impl Activity {
             // Account Change: Other
             Self::CredentialChange => (3, 3001, 99),
             // Entity Management: Create, Update, Delete
-            Self::LockPlace | Self::GateDrop => (3, 3004, 1),
+            Self::LockPlace | Self::HoldPlace | Self::GateDrop => (3, 3004, 1),
             Self::ResourceApply | Self::SecretChange | Self::KeyChange => (3, 3004, 3),
-            Self::LockLift | Self::GateRaise => (3, 3004, 4),
+            Self::LockLift | Self::HoldLift | Self::SubjectForget | Self::GateRaise => (3, 3004, 4),
             // Application Lifecycle: Other
             Self::Node => (6, 6002, 99),
             // Detection Finding: Create

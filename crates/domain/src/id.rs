@@ -102,6 +102,10 @@ id!(
     LockId, "lck"
 );
 id!(
+    /// An evidence hold.
+    HoldId, "hld"
+);
+id!(
     /// An audit event.
     EventId, "evt"
 );

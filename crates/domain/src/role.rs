@@ -70,11 +70,15 @@ pub enum ControlAction {
     KillSessions,
     /// Read and verify the audit log.
     ReadAudit,
+    /// Place and lift evidence holds.
+    HoldEvidence,
+    /// Take part in erasing a person from the evidence.
+    ForgetSubjects,
 }
 
 impl ControlAction {
     /// Every control action, in the order they are printed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadResources,
         Self::ApplyResources,
         Self::ManageCredentials,
@@ -86,6 +90,8 @@ impl ControlAction {
         Self::ReadRecordings,
         Self::KillSessions,
         Self::ReadAudit,
+        Self::HoldEvidence,
+        Self::ForgetSubjects,
     ];
 
     /// The name in resources and messages.
@@ -102,6 +108,8 @@ impl ControlAction {
             Self::ReadRecordings => "read_recordings",
             Self::KillSessions => "kill_sessions",
             Self::ReadAudit => "read_audit",
+            Self::HoldEvidence => "hold_evidence",
+            Self::ForgetSubjects => "forget_subjects",
         }
     }
 }

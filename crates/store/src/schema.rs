@@ -17,7 +17,7 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: [&[&str]; 1] = [FIRST];
+const MIGRATIONS: [&[&str]; 2] = [FIRST, HOLDS];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -74,6 +74,12 @@ const FIRST: &[&str] = &[
     "CREATE INDEX certificates_by_user ON certificates (user_name)",
     "CREATE INDEX certificates_by_end ON certificates (expires_at)",
     "CREATE TABLE nodes (name TEXT PRIMARY KEY, started_at INT NOT NULL, seen_at INT NOT NULL)",
+];
+
+const HOLDS: &[&str] = &[
+    "CREATE TABLE holds (id TEXT PRIMARY KEY, scope_kind TEXT NOT NULL, scope_name TEXT NOT NULL,
+        lifted_at INT, lifted_by TEXT, document TEXT NOT NULL)",
+    "CREATE INDEX holds_in_force ON holds (lifted_at)",
 ];
 
 /// Why a database is not at this code's version.

@@ -16,6 +16,7 @@ mod contract {
     pub(crate) mod durability;
     pub(crate) mod faults;
     pub(crate) mod grants;
+    pub(crate) mod holds;
     pub(crate) mod home;
     pub(crate) mod locks;
     pub(crate) mod requests;
@@ -25,7 +26,7 @@ mod contract {
     pub(crate) mod sessions;
 }
 
-use contract::{credentials, durability, faults, grants, locks, requests, resources};
+use contract::{credentials, durability, faults, grants, holds, locks, requests, resources};
 use contract::{secrets, sessions};
 
 /// Makes a test of every contract for every database.
@@ -92,6 +93,10 @@ on_every_database! {
         the_same_person_asking_many_times_at_once_counts_once,
         dropping_twice_is_one_drop_and_after_the_raise_a_new_one,
         a_drop_is_of_an_environment_and_never_expires,
+    }
+    holds {
+        a_hold_is_in_force_until_another_person_lifts_it,
+        holds_are_bounded,
     }
     credentials {
         a_code_works_once_on_whichever_node_it_arrives,

@@ -14,8 +14,10 @@ mod export_recording;
 mod export_resources;
 mod healthz;
 mod kill_session;
+mod lift_hold;
 mod lift_lock;
 mod list_grants;
+mod list_holds;
 mod list_locks;
 mod list_requests;
 mod list_resources;
@@ -24,6 +26,7 @@ mod list_sessions;
 mod login;
 mod logout;
 mod metrics;
+mod place_hold;
 mod place_lock;
 mod plan;
 mod put_secret;
@@ -80,6 +83,9 @@ pub static ENDPOINTS: &[Endpoint] = &[
     kill_session::ENDPOINT,
     watch_session::ENDPOINT,
     export_recording::ENDPOINT,
+    place_hold::ENDPOINT,
+    list_holds::ENDPOINT,
+    lift_hold::ENDPOINT,
     tail_audit::ENDPOINT,
     search_audit::ENDPOINT,
     audit_checkpoint::ENDPOINT,

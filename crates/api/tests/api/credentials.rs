@@ -109,7 +109,7 @@ async fn with_the_right_every_endpoint_comes_to_its_use_case() {
             "/v1/requests" if endpoint.example.body.is_some() => &[404], // reaches nothing
             path if path.contains("/{id}") => &[404],                    // there is none
             "/v1/me/totp/confirm" => &[404],                             // none begun
-            "/v1/locks" if endpoint.example.body.is_some() => &[201],
+            "/v1/locks" | "/v1/holds" if endpoint.example.body.is_some() => &[201],
             _ => &[200, 204],
         };
         assert!(

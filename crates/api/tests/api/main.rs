@@ -10,6 +10,7 @@
 mod client;
 mod credentials;
 mod edge;
+mod holds;
 mod node;
 mod probes;
 mod second_person;

@@ -1,7 +1,7 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    EnvironmentName, GrantId, LockId, RequestId, SessionId, TargetName, Timestamp, UserName,
+    EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, TargetName, Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -153,7 +153,7 @@ macro_rules! text_args {
         }
     )*};
 }
-text_args!(UserName, TargetName, EnvironmentName, GrantId, LockId, RequestId, SessionId);
+text_args!(UserName, TargetName, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId);
 
 /// A value in a row.
 #[derive(Debug)]
