@@ -1,9 +1,9 @@
 //! The table of live sessions on this node and the supervisor that keeps asking whether each may
 //! still go on.
 //!
-//! One task serves all sessions: it wakes when the facts change and at a steady tick for ends,
-//! idle times and longest sessions. A session is asked about with the same `decide` that let it
-//! in.
+//! One task serves all sessions: it wakes when the facts change and, whatever the store does, at a
+//! steady tick for ends, idle times and longest sessions. A session is asked about with the same
+//! `decide` that let it in.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +22,10 @@ use crate::snapshot::Snapshot;
 /// How often ends and idle times are looked at. Bounds how late a session ends: well under the
 /// second that is promised.
 pub const SUPERVISOR_TICK: Duration = Duration::from_millis(200);
+/// How often the store is asked when it does not tell of a change.
+const STORE_POLL: Duration = Duration::from_secs(1);
+/// Longest wait for the store before it is asked again.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Live sessions by id.
 #[derive(Default)]
@@ -77,28 +81,35 @@ impl Gateway {
 
     /// Runs until `stop`: follows the store, ends sessions.
     pub async fn supervise(&self, stop: CancellationToken) {
+        // INVARIANT: ends are looked at beside the store, never after it: a store that hangs must
+        // not lengthen a grant.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.follow_changes() => {}
+            () = self.watch_times() => {}
+        }
+    }
+
+    async fn follow_changes(&self) {
         let mut changes = self.store().changes();
+        loop {
+            let _ = tokio::time::timeout(STORE_POLL, changes.changed()).await;
+            self.follow_store().await;
+        }
+    }
+
+    async fn watch_times(&self) {
         let mut tick = tokio::time::interval(SUPERVISOR_TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last_poll = self.now();
         loop {
-            let poll = tokio::select! {
-                () = stop.cancelled() => return,
-                changed = changes.changed() => changed.is_ok(),
-                _ = tick.tick() => self.now().since(last_poll) >= Duration::from_secs(1),
-            };
-            if poll {
-                last_poll = self.now();
-                self.follow_store().await;
-            }
+            tick.tick().await;
             self.check_times();
         }
     }
 
     async fn follow_store(&self) {
-        // A store that hangs must not keep the supervisor from ending sessions.
         let refresh = self.current().refresh(self.store(), self.now());
-        match tokio::time::timeout(Duration::from_secs(2), refresh).await {
+        match tokio::time::timeout(STORE_PATIENCE, refresh).await {
             Ok(Ok(true)) => self.recheck_all(),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the store could not be followed"),

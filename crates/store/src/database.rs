@@ -305,6 +305,8 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, UrlError> {
         ("statement_timeout", millis.as_str()),
         ("lock_timeout", millis.as_str()),
         ("idle_in_transaction_session_timeout", millis.as_str()),
+        // A revocation that was answered survives the database's crash, however the server is set.
+        ("synchronous_commit", "on"),
     ]))
 }
 

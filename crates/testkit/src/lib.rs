@@ -18,6 +18,7 @@
 )]
 
 mod keys;
+mod link;
 mod network;
 mod outcome;
 mod postgres;
@@ -28,6 +29,7 @@ mod ssh_client;
 mod ssh_server;
 
 pub use keys::{CertificateAuthority, KeyKind, UserKey};
+pub use link::Link;
 pub use network::{free_port, wait_for_port};
 pub use outcome::ClientOutput;
 pub use postgres::PostgresServer;

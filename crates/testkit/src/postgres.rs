@@ -135,6 +135,18 @@ impl PostgresServer {
         self.process.stop();
     }
 
+    /// Starts a stopped server again, on the same port and data.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn start_again(&mut self) {
+        let (user, directory) = (RunAs::choose(), self.directory.path());
+        let log = directory.join("log");
+        self.process = launch(&user, &directory.join("data"), self.port, directory, &log);
+        let back = await_ready(&mut self.process, self.port);
+        assert!(back, "PostgreSQL does not come back: {}", self.log());
+    }
+
     fn url_of(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }

@@ -13,10 +13,10 @@ use crate::echo;
 use crate::gate::{Gate, Plan, SOON};
 
 /// A second is promised; the rest is for a busy machine.
-const AT_ONCE: Duration = Duration::from_secs(3);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Three clients at work, each on a connection of its own.
-struct Work {
+pub(crate) struct Work {
     shell: PtyClient,
     transfer: Child,
     forward: RunningClient,
@@ -132,7 +132,7 @@ fn cause(gate: &Gate, what: &str, told: &str, act: impl FnOnce(), undo: impl FnO
 
 impl Work {
     /// All three run and have moved something.
-    fn begin(gate: &Gate) -> Self {
+    pub(crate) fn begin(gate: &Gate) -> Self {
         let files = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let client = gate.client("alice", "vault");
         let mut shell = client.pty(&[], &[]);
@@ -163,7 +163,7 @@ impl Work {
 
     /// All three end soon, and each client says `told`.
     #[track_caller]
-    fn ends_with(mut self, told: &str, cause: &str) {
+    pub(crate) fn ends_with(mut self, told: &str, cause: &str) {
         let begun = Instant::now();
         let running = |work: &mut Self| {
             [

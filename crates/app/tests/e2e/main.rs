@@ -17,6 +17,8 @@ mod echo;
 mod gate;
 mod http;
 mod node;
+mod people;
+mod plan;
 mod python;
 
 mod attacks;
@@ -26,4 +28,5 @@ mod hostile_client;
 mod hostile_target;
 mod live;
 mod matrix;
+mod nodes;
 mod recording;

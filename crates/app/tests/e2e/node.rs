@@ -29,8 +29,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts `serve` with the configuration in `directory` and waits until both doors are open.
-    pub(crate) fn start(directory: &Path) -> Self {
+    /// Starts `serve` with the configuration in `directory` and these variables, and waits until
+    /// both doors are open.
+    pub(crate) fn start(directory: &Path, environment: &[(&str, String)]) -> Self {
         let (ready, log) = (directory.join("ready"), directory.join("node.log"));
         let _ = fs::remove_file(&ready);
         let output = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -39,6 +40,7 @@ impl Node {
             .arg(directory.join("portcullis.toml"))
             .arg("--ready-file")
             .arg(&ready)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
