@@ -2,14 +2,17 @@
 //!
 //! A forward through one target to another that Portcullis knows would reach it without its own
 //! policy, recording and credentials. Such a forward is refused whatever the roles say. Names are
-//! compared as the client wrote them, against every name and address a target is declared with;
-//! what the far target resolves them to is out of the gate's sight, which `docs/` says.
+//! compared as the client wrote them, against every name and address a target is declared with, and
+//! by the addresses both have as seen from the gate. What the far target alone resolves them to is
+//! out of the gate's sight, which `docs/` says.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use portcullis_domain::{Facts, Target};
 
 use crate::live::LiveSession;
+use crate::lookup::addresses_of;
 
 /// Names the hosts files of common systems give to loopback.
 const LOOPBACK_NAMES: [&str; 8] = [
@@ -28,15 +31,58 @@ pub const HOST_SUFFIX: &str = ".portcullis";
 
 impl LiveSession {
     /// What to tell the user if a forward to `host:port` would reach a target around its room.
-    pub fn forward_goes_around(&self, host: &str, port: u16) -> Option<String> {
+    ///
+    /// Takes as long as asking the resolver does, bounded by [`crate::lookup`], and only where a
+    /// target listens on this port at all.
+    pub async fn forward_goes_around(&self, host: &str, port: u16) -> Option<String> {
         let snapshot = self.gateway().snapshot();
-        known_target(&snapshot.facts, self.target(), host, port).map(|name| {
+        let facts = &snapshot.facts;
+        let found = match known_target(facts, self.target(), host, port) {
+            Some(name) => Some(name),
+            None => known_by_address(facts, self.target(), host, port).await,
+        };
+        found.map(|name| {
             format!(
                 "`{name}` is behind this gate; go through its own door (`ssh {name}{HOST_SUFFIX}`) \
                  instead of a forward"
             )
         })
     }
+}
+
+/// The known target that has an address of `host`, as the gate's resolver sees both. A name that
+/// is not resolved here is judged by its text alone.
+async fn known_by_address<'a>(
+    facts: &'a Facts,
+    through: &Target,
+    host: &str,
+    port: u16,
+) -> Option<&'a portcullis_domain::TargetName> {
+    let candidates: Vec<&Target> =
+        facts.targets.values().filter(|target| target.ssh.port == port).collect();
+    if candidates.is_empty() {
+        return None;
+    }
+    let wanted = addresses_of(BTreeSet::from([canonical(host)])).await;
+    let wanted: BTreeSet<String> =
+        wanted.into_iter().map(|(_, address)| canonical(&address.to_string())).collect();
+    let by_text = wanted.iter().find_map(|address| known_target(facts, through, address, port));
+    if by_text.is_some() || wanted.is_empty() {
+        return by_text;
+    }
+    let names = candidates.iter().flat_map(|target| names(target, through)).collect();
+    let known = addresses_of(names).await;
+    let hit: BTreeSet<String> = known
+        .into_iter()
+        .filter(|(_, address)| wanted.contains(&canonical(&address.to_string())))
+        .map(|(name, _)| name)
+        .collect();
+    let meets = |target: &&&Target| names_any(target, through, &hit);
+    candidates.iter().find(meets).map(|target| &target.name)
+}
+
+fn names_any(target: &Target, through: &Target, hit: &BTreeSet<String>) -> bool {
+    names(target, through).any(|name| hit.contains(&name))
 }
 
 /// The known target a forward through `through` to `host:port` would reach.
@@ -168,6 +214,24 @@ mod tests {
         for host in ["10.0.0.70", "example.org", "", "256.1.1.1", "1.2.3.4.5"] {
             assert!(known_target(&facts, web, host, 22).is_none(), "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_known_by_the_address_it_has_here() {
+        let mut facts = facts();
+        for target in facts.targets.values_mut() {
+            // Whatever this machine calls itself by name: it resolves to loopback here.
+            if target.name.as_str() == "db" {
+                target.ssh.host = "localhost".into();
+                target.ssh.aliases.clear();
+            }
+        }
+        let web = facts.targets.values().find(|t| t.name.as_str() == "web").unwrap();
+        let found = known_by_address(&facts, web, "127.0.0.1", 22).await;
+        assert_eq!(found.map(|name| name.as_str()), Some("db"));
+        assert!(known_by_address(&facts, web, "127.0.0.1", 23).await.is_none());
+        assert!(known_by_address(&facts, web, "no-such-name.invalid", 22).await.is_none());
+        assert!(known_by_address(&facts, web, "192.0.2.1", 22).await.is_none());
     }
 
     fn facts() -> Facts {

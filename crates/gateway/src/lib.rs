@@ -18,6 +18,7 @@ mod connect;
 mod end;
 mod hasher;
 mod live;
+mod lookup;
 mod permit;
 mod recorder;
 mod registry;

@@ -217,7 +217,7 @@ impl Connection {
 
 /// Refuses a forward to a target that has a room of its own.
 async fn goes_elsewhere(live: &LiveSession, to: &Opened, port: u16) -> Result<(), String> {
-    let Some(told) = live.forward_goes_around(&to.address, port) else { return Ok(()) };
+    let Some(told) = live.forward_goes_around(&to.address, port).await else { return Ok(()) };
     let about = vec![
         ("kind", Value::from("local")),
         ("host", to.address.escape_debug().to_string().into()),
