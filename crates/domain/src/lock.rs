@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::LockId;
 use crate::name::{EnvironmentName, RoleName, TargetName, UserName};
+use crate::target::Target;
 use crate::time::Timestamp;
 
 /// What a lock stops.
@@ -70,6 +71,18 @@ impl Lock {
     /// Whether it holds at `now`.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|end| now < end)
+    }
+
+    /// Whether it keeps this person from this target at `now`, whatever the roles say. A lock on
+    /// a role is not such a lock: it takes away what that role allows.
+    pub fn keeps(&self, user: &UserName, target: &Target, now: Timestamp) -> bool {
+        let concerned = match &self.subject {
+            LockSubject::User(name) => name == user,
+            LockSubject::Target(name) => *name == target.name,
+            LockSubject::Environment(name) => *name == target.environment,
+            LockSubject::Role(_) => false,
+        };
+        concerned && self.holds(now)
     }
 }
 

@@ -119,6 +119,10 @@ impl Gateway {
         let target = facts.targets.get(target?)?;
         let environment = facts.environments.get(&target.environment)?;
         let max_age = environment.second_factor_max_age?;
+        // A code is spent once: it is not asked for where a lock or a dropped gate refuses anyway.
+        if facts.locks.iter().any(|lock| lock.keeps(user, target, self.now())) {
+            return None;
+        }
         let granted = facts.active_grants(user, &target.name, self.now()).next().is_some();
         (environment.access == Access::Standing || granted).then_some(max_age)
     }

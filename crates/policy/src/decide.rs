@@ -80,16 +80,7 @@ fn subject<'a>(
     let user = facts.users.get(&query.who.user).filter(|user| !user.disabled);
     let user = user.ok_or(Denial::UserUnknownOrDisabled)?;
     let target = facts.targets.get(&query.target).ok_or(Denial::TargetUnknown)?;
-    let stops = |lock: &&Lock| {
-        let concerned = match &lock.subject {
-            LockSubject::User(name) => *name == user.name,
-            LockSubject::Target(name) => *name == target.name,
-            LockSubject::Environment(name) => *name == target.environment,
-            LockSubject::Role(_) => false,
-        };
-        concerned && lock.holds(now)
-    };
-    if let Some(lock) = facts.locks.iter().find(stops) {
+    if let Some(lock) = facts.locks.iter().find(|lock| lock.keeps(&user.name, target, now)) {
         return Err(locked(lock));
     }
     if text_bytes(&query.action) > MAX_ACTION_TEXT_BYTES {
