@@ -5,7 +5,7 @@
 //! checked before anything of ours is sent. What the target opens on its own (agent, forwarded
 //! connections) is passed on only where it was asked for; everything else is refused.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use portcullis_domain::Target;
@@ -42,7 +42,7 @@ pub(crate) struct Back {
 pub(crate) struct Asked {
     refused: Mutex<Option<ConnectError>>,
     serving: AtomicBool,
-    agent: AtomicBool,
+    agent: AtomicUsize,
     listening: Mutex<Vec<(String, u32)>>,
 }
 
@@ -51,9 +51,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Asked {
-    /// Agent forwarding was authorised.
-    pub(crate) fn allow_agent(&self) {
-        self.agent.store(true, Ordering::Release);
+    /// Agent forwarding was authorised for one channel: the target may open the agent until the
+    /// last such channel is gone.
+    pub(crate) fn lend_agent(self: &Arc<Self>) -> AgentLent {
+        self.agent.fetch_add(1, Ordering::AcqRel);
+        AgentLent(Arc::clone(self))
     }
 
     /// Listening on `port` was authorised.
@@ -76,6 +78,15 @@ impl Asked {
 
     fn listens_on(&self, port: u32) -> bool {
         lock(&self.listening).iter().any(|(_, p)| *p == port)
+    }
+}
+
+/// Held by a channel with agent forwarding; dropped with it.
+pub(crate) struct AgentLent(Arc<Asked>);
+
+impl Drop for AgentLent {
+    fn drop(&mut self) {
+        self.0.agent.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -336,7 +347,7 @@ impl client::Handler for TargetHandler {
         _session: &mut client::Session,
     ) -> Result<(), Self::Error> {
         let Some(connection) = self.connection.upgrade() else { return Ok(()) };
-        if self.asked.agent.load(Ordering::Acquire) {
+        if self.asked.agent.load(Ordering::Acquire) > 0 {
             self.gauges.open(channel.id());
             connection.agent_from_target(&self.live, &self.gauges, channel, reply);
         }
@@ -406,5 +417,22 @@ impl client::Handler for TargetHandler {
             self.live.end(EndReason::TargetLeft);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_may_be_opened_until_the_last_channel_with_it_is_gone() {
+        let asked = Arc::new(Asked::default());
+        let open = || asked.agent.load(Ordering::Acquire) > 0;
+        assert!(!open());
+        let (first, second) = (asked.lend_agent(), asked.lend_agent());
+        drop(first);
+        assert!(open());
+        drop(second);
+        assert!(!open());
     }
 }

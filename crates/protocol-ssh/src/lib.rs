@@ -25,6 +25,7 @@ pub mod options;
 mod relay;
 mod serve;
 mod sign_in;
+mod start;
 mod tell;
 pub mod wire;
 

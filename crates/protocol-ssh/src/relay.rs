@@ -6,18 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portcullis_domain::Action;
 use portcullis_gateway::{EndReason, LiveSession, Observation};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client, server};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use crate::connection::{Connection, Open};
-use crate::conversation::{Command, Preparation, Program, Terminal, Wanted, accepts_environment};
+use crate::connection::Connection;
+use crate::conversation::Wanted;
 use crate::files;
 use crate::flow::Counted;
-use crate::options::TARGET_REPLY_TIMEOUT;
-use crate::tell::{farewell, note, refuse};
+use crate::start::{Started, start};
+use crate::tell::{farewell, refuse};
 
 /// Exit status of a session the gate refused or ended.
 pub(crate) const REFUSED_STATUS: u32 = 254;
@@ -71,7 +70,7 @@ pub(crate) async fn run(
         started = Box::pin(start(&open, &connection, &front, &program, number)) => started,
         () = connection.over().cancelled() => Err(String::new()),
     };
-    let (far, far_counted) = match started {
+    let Started { far, counted: far_counted, agent: _agent } = match started {
         Ok(started) => started,
         Err(told) => {
             let told = connection.farewell().unwrap_or(&told).to_owned();
@@ -124,115 +123,6 @@ pub(crate) struct Ends<'a> {
     pub(crate) front_writer: &'a FrontWriter,
     pub(crate) far_reader: ChannelReadHalf,
     pub(crate) far_writer: &'a FarWriter,
-}
-
-/// Opens the channel on the target and starts the program. The error is what to tell the person.
-async fn start(
-    open: &Arc<Open>,
-    connection: &Arc<Connection>,
-    front: &Front,
-    program: &Program,
-    number: u32,
-) -> Result<(Far, Counted), String> {
-    let Program { command, preparation } = program;
-    record_start(&open.live, program, number).await.map_err(|error| error.to_string())?;
-    if preparation.x11 {
-        note(front, preparation, "X11 forwarding is not allowed through the gate").await;
-    }
-    let failed = |error: russh::Error| {
-        format!("`{}` does not open a session: {error}", open.live.target().name)
-    };
-    let opening = timeout(TARGET_REPLY_TIMEOUT, open.back.handle.channel_open_session());
-    let mut far = opening.await.map_err(|_| no_answer(open))?.map_err(failed)?;
-    let counted = Counted::new(&open.back.gauges, far.id());
-    prepare(open, connection, front, preparation, &far).await.map_err(failed)?;
-    match command {
-        Command::Shell => far.request_shell(true).await,
-        Command::Exec(line) => far.exec(true, line.as_bytes()).await,
-        Command::Subsystem(name) => far.request_subsystem(true, name.as_str()).await,
-    }
-    .map_err(failed)?;
-    let begun = timeout(TARGET_REPLY_TIMEOUT, until_begun(&mut far, &counted));
-    if begun.await.map_err(|_| no_answer(open))? {
-        Ok((far, counted))
-    } else {
-        let _ = far.close().await;
-        Err(format!("`{}` refused to start this", open.live.target().name))
-    }
-}
-
-fn no_answer(open: &Open) -> String {
-    format!("`{}` did not answer; try again later", open.live.target().name)
-}
-
-async fn record_start(
-    live: &LiveSession,
-    program: &Program,
-    number: u32,
-) -> Result<(), portcullis_gateway::RecordError> {
-    if let Some(Terminal { columns, rows, .. }) = &program.preparation.terminal {
-        let pty = Observation::Pty { channel: number, cols: *columns, rows: *rows };
-        live.observe(pty).await?;
-    }
-    let text = match &program.command {
-        Command::Shell => return Ok(()),
-        Command::Exec(line) => line,
-        Command::Subsystem(name) => name,
-    };
-    live.observe(Observation::Command { channel: number, text }).await
-}
-
-/// Environment, terminal and agent, in this order.
-async fn prepare(
-    open: &Arc<Open>,
-    connection: &Arc<Connection>,
-    front: &Front,
-    preparation: &Preparation,
-    far: &Far,
-) -> Result<(), russh::Error> {
-    let accepted = &open.live.target().ssh.accept_env;
-    for (name, value) in &preparation.environment {
-        if accepts_environment(accepted, name) {
-            // What a program is given to run with is part of what ran.
-            let text = format!("env {name}={value}");
-            let observed = open.live.observe(Observation::Note { text: &text }).await;
-            observed.map_err(|_| russh::Error::Disconnect)?;
-            far.set_env(false, name.as_str(), value.as_str()).await?;
-        }
-    }
-    if let Some(t) = &preparation.terminal {
-        far.request_pty(false, &t.term, t.columns, t.rows, t.width, t.height, &t.modes).await?;
-    }
-    if preparation.agent {
-        match open.live.authorize(Action::AgentForward).await {
-            Ok(_) => {
-                open.back.asked.allow_agent();
-                far.agent_forward(false).await?;
-            }
-            Err(refused) => {
-                let told = format!("agent forwarding refused: {}", refused.told());
-                note(front, preparation, &told).await;
-            }
-        }
-    }
-    tracing::trace!(session = %open.live.id(), over = connection.over().is_cancelled(), "prepared");
-    Ok(())
-}
-
-/// Waits for the answer to the program request.
-///
-/// What a target sends before it has answered belongs to no program and is dropped.
-async fn until_begun(far: &mut Far, counted: &Counted) -> bool {
-    loop {
-        match far.wait().await {
-            Some(ChannelMsg::Success) => return true,
-            Some(ChannelMsg::Failure | ChannelMsg::Close) | None => return false,
-            Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) => {
-                counted.went(data.len());
-            }
-            Some(_) => {}
-        }
-    }
 }
 
 /// Shells and commands: everything is recorded.
