@@ -2,11 +2,10 @@
 //!
 //! Reconcilers have no input and may run as often as they like; running one twice changes nothing.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use portcullis_domain::Timestamp;
 use portcullis_domain::audit::{Activity, Event, Outcome};
-use portcullis_domain::{GrantId, Timestamp};
 use portcullis_store::{MAX_PAGE, Page, SessionFilter, SessionRecord};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,8 @@ use crate::{Control, ControlError};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often what is over is forgotten.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+/// A node not seen for this long does not live, as far as sharing out work goes.
+const NODE_LIVES: Duration = Duration::from_secs(30);
 /// Failed attempts untouched for this long are forgotten.
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -24,7 +25,6 @@ impl Control {
     pub async fn reconcile(&self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seen = self.running_grants();
         let started = self.gateway().now();
         let mut orphans = true;
         let mut purged: Option<Timestamp> = None;
@@ -41,7 +41,10 @@ impl Control {
                 self.say("close orphans", closed);
             }
             self.say("expire requests", self.expire_requests(now).await);
-            self.say("expire grants", self.note_ended_grants(&mut seen, now).await);
+            match self.speaks(now).await {
+                Ok(true) => self.say("say which grants are over", self.say_grants_over(now).await),
+                other => self.say("see which nodes live", other.map(drop)),
+            }
             if purged.is_none_or(|at| now.since(at) >= PURGE_INTERVAL) {
                 purged = Some(now);
                 self.say("purge", self.purge(now).await);
@@ -99,34 +102,27 @@ impl Control {
         Ok(())
     }
 
-    /// Sessions under a grant end by themselves; this only writes down that it is over. Nothing
-    /// in the store changes, so that two nodes cannot disagree.
-    async fn note_ended_grants(
-        &self,
-        seen: &mut BTreeSet<GrantId>,
-        now: Timestamp,
-    ) -> Result<(), ControlError> {
-        let snapshot = self.gateway().snapshot();
-        let grants = snapshot.facts.grants.values().flatten();
-        for grant in grants.filter(|grant| grant.ended.is_none() && now >= grant.ends) {
-            if !seen.remove(&grant.id) {
-                continue;
-            }
+    /// Sessions under a grant end by themselves; this only writes down that it is over. In the log
+    /// before in the store: a kill in between says it twice, never not at all.
+    async fn say_grants_over(&self, now: Timestamp) -> Result<(), ControlError> {
+        let store = self.gateway().store();
+        for grant in store.grants_over(now).await? {
             let event = Event::new(Activity::GrantExpire, grant.ends)
                 .user(&grant.user)
                 .target(&grant.target)
                 .detail("grant", grant.id.to_string());
             self.audit(event).await?;
+            store.say_grant_over(grant.id, now).await?;
         }
-        seen.extend(self.running_grants());
         Ok(())
     }
 
-    fn running_grants(&self) -> BTreeSet<GrantId> {
-        let now = self.gateway().now();
-        let snapshot = self.gateway().snapshot();
-        let grants = snapshot.facts.grants.values().flatten();
-        grants.filter(|grant| grant.active(now)).map(|grant| grant.id).collect()
+    /// Whether this node is the one that says what is nobody's in particular: the first by name
+    /// of those that live. Two that both believe it say a thing twice.
+    async fn speaks(&self, now: Timestamp) -> Result<bool, ControlError> {
+        let nodes = self.gateway().store().nodes().await?;
+        let first = nodes.iter().find(|node| now.since(node.seen_at) < NODE_LIVES);
+        Ok(first.is_none_or(|node| node.name == self.gateway().node()))
     }
 
     async fn purge(&self, now: Timestamp) -> Result<(), ControlError> {

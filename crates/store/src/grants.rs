@@ -57,6 +57,22 @@ impl Store {
         rows.iter().map(|row| row.json(0, "grant")).collect()
     }
 
+    /// Grants that ran to their end and of which [`Store::say_grant_over`] has not been called,
+    /// the earliest first, a page of them.
+    pub async fn grants_over(&self, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+        let sql = "SELECT document FROM grants WHERE over_said_at IS NULL AND ended_at IS NULL
+            AND ends_at <= $1 ORDER BY ends_at, id LIMIT $2";
+        let rows =
+            self.inner.database.rows(sql, args![now, Page::<GrantId>::default().rows()]).await?;
+        rows.iter().map(|row| row.json(0, "grant")).collect()
+    }
+
+    /// Remembers that the end of a grant is in the audit log. Changes no decision.
+    pub async fn say_grant_over(&self, id: GrantId, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE grants SET over_said_at = $2 WHERE id = $1 AND over_said_at IS NULL";
+        self.write_one(sql, args![&id, now]).await.map(drop)
+    }
+
     /// Ends a grant early. Ending one twice is no error; the answer says that it was over.
     pub async fn revoke_grant(&self, id: GrantId, end: GrantEnd) -> Result<Revocation, StoreError> {
         let mut ordered = self.ordered().await?;

@@ -17,7 +17,7 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: [&[&str]; 2] = [FIRST, HOLDS];
+const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -82,6 +82,13 @@ const HOLDS: &[&str] = &[
     "CREATE INDEX holds_in_force ON holds (lifted_at)",
 ];
 
+/// That a grant is over is said once, also when nobody ran at that moment.
+const EXPIRY_SAID: &[&str] = &[
+    "ALTER TABLE grants ADD COLUMN over_said_at INT",
+    "CREATE INDEX grants_to_say ON grants (ends_at)
+        WHERE over_said_at IS NULL AND ended_at IS NULL",
+];
+
 /// Why a database is not at this code's version.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MigrateError {
@@ -109,7 +116,7 @@ pub(crate) async fn migrate(database: &Database, now: Timestamp) -> Result<(), M
         return Err(MigrateError::TooNew { found });
     }
     for (version, statements) in (1..).zip(MIGRATIONS).skip_while(|(n, _)| *n <= found) {
-        for statement in statements {
+        for statement in *statements {
             run(&mut tx, statement).await?;
         }
         let note = "INSERT INTO schema_versions (version, applied_at) VALUES ($1, $2)";
@@ -124,11 +131,12 @@ async fn run(tx: &mut Tx, statement: &'static str) -> Result<(), StoreError> {
 }
 
 fn translate(statement: &'static str, dialect: Dialect) -> SqlStr {
-    if !statement.starts_with("CREATE TABLE") {
+    if !statement.starts_with("CREATE TABLE") && !statement.starts_with("ALTER TABLE") {
         return SqlStr::from_static(statement);
     }
+    let strict = if statement.starts_with("CREATE TABLE") { " STRICT" } else { "" };
     let (int, text, bytes, end) = match dialect {
-        Dialect::Sqlite => ("INTEGER", "TEXT", "BLOB", " STRICT"),
+        Dialect::Sqlite => ("INTEGER", "TEXT", "BLOB", strict),
         Dialect::Postgres => ("BIGINT", "TEXT COLLATE \"C\"", "BYTEA", ""),
     };
     let words = statement.replace(" INT", &format!(" {int}"));

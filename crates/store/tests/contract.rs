@@ -84,6 +84,7 @@ on_every_database! {
         a_grant_whose_window_is_over_is_not_revoked,
         of_many_concurrent_revocations_one_ends_it,
         only_active_grants_are_listed_when_asked_for,
+        the_end_of_a_grant_is_said_once_and_of_a_revoked_one_never,
     }
     locks {
         a_lock_holds_until_it_is_lifted_once,

@@ -74,6 +74,9 @@ fn a_node_killed_under_load_loses_nothing_it_has_answered() {
     recordings_are_whole(&gate);
     let refused = gate.client("alice", "core").run(&["true"]).assert_refused();
     assert!(refused.stderr_text().contains("portcullis request"), "{}", refused.describe());
+    gate.wait_for_entry("the end of the grant that nobody was there to see", |entry| {
+        entry.activity() == "grant.expire" && entry.0.to_string().contains("core")
+    });
     let _ = gate.client("alice", "vault").run(&["true"]).assert_success();
     // And it can be killed again, with nothing going on.
     gate.kill_and_restart();

@@ -54,3 +54,16 @@ pub(crate) async fn only_active_grants_are_listed_when_asked_for(home: Home) {
     let alices = GrantFilter { user: Some(user_name("alice")), ..Default::default() };
     assert_eq!(store.grants(&alices).await.unwrap().len(), 1);
 }
+
+pub(crate) async fn the_end_of_a_grant_is_said_once_and_of_a_revoked_one_never(home: Home) {
+    let store = home.open().await;
+    let (a, b) = (granted(&store, "alice", "web").await, granted(&store, "bob", "web").await);
+    let _ = store.revoke_grant(b.id, end("lead", NOW)).await.unwrap();
+    assert!(store.grants_over(a.starts).await.unwrap().is_empty());
+    assert_eq!(store.grants_over(a.ends).await.unwrap(), vec![a.clone()]);
+    let revision = store.revision().await.unwrap();
+    store.say_grant_over(a.id, a.ends).await.unwrap();
+    store.say_grant_over(a.id, a.ends).await.unwrap();
+    assert!(store.grants_over(a.ends).await.unwrap().is_empty());
+    assert_eq!(store.revision().await.unwrap(), revision, "no decision depends on it");
+}
