@@ -105,18 +105,30 @@ impl Control {
         })
     }
 
-    /// Recomputes the whole log up to its checkpoint.
-    pub async fn audit_verify(&self, who: &Authenticated) -> Result<VerifyView, ControlError> {
-        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
-        self.audit(self.event(who, Activity::AuditRead).detail("kind", "verify")).await?;
+    /// A checkpoint over what is durable now: it is at most a moment away.
+    pub(crate) async fn covering_checkpoint(&self) -> Result<Vec<u8>, ControlError> {
         let log = self.gateway().auditor().log().clone();
-        // The checkpoint that covers what is durable now is at most a moment away.
         let size = log.size();
         let mut checkpoints = log.checkpoints();
         let covered = checkpoints.wait_for(|checkpoint| checkpoint.size >= size);
         if !matches!(tokio::time::timeout(CHECKPOINT_PATIENCE, covered).await, Ok(Ok(_))) {
             return Err(ControlError::unavailable("the log does not publish checkpoints any more"));
         }
+        let reader = log.reader();
+        let read = tokio::task::spawn_blocking(move || reader.checkpoint_note()).await;
+        match read {
+            Ok(Ok(note)) => Ok(note),
+            Ok(Err(error)) => Err(ControlError::unavailable(error)),
+            Err(_) => Err(ControlError::unavailable("the checkpoint could not be read")),
+        }
+    }
+
+    /// Recomputes the whole log up to its checkpoint.
+    pub async fn audit_verify(&self, who: &Authenticated) -> Result<VerifyView, ControlError> {
+        self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        self.audit(self.event(who, Activity::AuditRead).detail("kind", "verify")).await?;
+        self.covering_checkpoint().await?;
+        let log = self.gateway().auditor().log().clone();
         let directory = self.settings().log_directory.clone();
         let verifier = log.verifier().clone();
         let verified = tokio::task::spawn_blocking(move || {

@@ -10,6 +10,7 @@
 
 mod access;
 mod audit;
+mod audit_proof;
 mod bootstrap;
 mod error;
 mod explain;
@@ -34,6 +35,9 @@ use std::time::Duration;
 
 use portcullis_gateway::Gateway;
 
+pub use audit_proof::{
+    EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove,
+};
 pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
 pub use portcullis_gateway::Authenticated;

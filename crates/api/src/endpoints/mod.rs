@@ -10,6 +10,7 @@ mod confirm_totp;
 mod deny_request;
 mod drop_gate;
 mod enrol_totp;
+mod export_audit;
 mod export_recording;
 mod export_resources;
 mod healthz;
@@ -29,6 +30,7 @@ mod metrics;
 mod place_hold;
 mod place_lock;
 mod plan;
+mod prove_audit;
 mod put_secret;
 mod raise_gate;
 mod readyz;
@@ -90,6 +92,8 @@ pub static ENDPOINTS: &[Endpoint] = &[
     search_audit::ENDPOINT,
     audit_checkpoint::ENDPOINT,
     verify_audit::ENDPOINT,
+    export_audit::ENDPOINT,
+    prove_audit::ENDPOINT,
     ssh_config::ENDPOINT,
     authorities::ENDPOINT,
     healthz::ENDPOINT,

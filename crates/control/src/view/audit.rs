@@ -65,3 +65,14 @@ pub struct VerifyView {
     /// Root hash, base64.
     pub root: String,
 }
+
+/// A proof of one entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProofView {
+    /// The entry's index in the log.
+    pub index: u64,
+    /// C2SP tlog-proof.
+    pub proof: String,
+    /// The entry's bytes, base64.
+    pub entry: String,
+}

@@ -11,13 +11,18 @@
 //! - An acknowledged entry is in a durable segment or in durable tiles, always.
 //! - A checkpoint is signed only over acknowledged entries, and never over fewer than before.
 //! - After the first failure nothing more is acknowledged or signed.
-//! - The pure modules ([`merkle`], [`proof`], [`tile`], [`note`], [`checkpoint`], [`segment`])
-//!   do no IO and know no clock.
+//! - The pure modules ([`merkle`], [`proof`], [`tile`], [`note`], [`checkpoint`], [`segment`],
+//!   [`cosignature`], [`tlog_proof`], [`trust`]) do no IO and know no clock.
 
 pub mod checkpoint;
+pub mod cosignature;
 pub mod edge;
+pub mod export;
 mod handle;
+pub mod holding;
 mod integrate;
+pub mod lookup;
+pub mod meaning;
 pub mod merkle;
 pub mod note;
 pub mod proof;
@@ -26,14 +31,20 @@ mod recover;
 pub mod segment;
 pub mod storage;
 pub mod tile;
+pub mod tlog_proof;
+pub mod trust;
 pub mod verify;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cosignature::{Cosigner, WitnessKey};
 pub use edge::TileError;
 pub use handle::{AppendError, Appended, Health, Log, LogOptions};
+pub use meaning::{Described, Meaning};
 pub use merkle::Hash;
 pub use note::{NoteError, NoteSigner, NoteVerifier};
 pub use reader::{Entries, LogReadError, LogReader};
 pub use recover::OpenError;
-pub use verify::{Verified, VerifyError, verify_dir, verify_dir_against};
+pub use tlog_proof::{ProofError, TlogProof};
+pub use trust::{Signed, Trust, TrustError};
+pub use verify::{Verification, Verified, VerifyError, verify_dir, verify_dir_against};

@@ -63,12 +63,44 @@ const fn malformed(reason: &'static str) -> NoteError {
 
 /// Identifies a key among those of one name: SHA-256(name, newline, type, public key), cut to
 /// its first four bytes.
-fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
-    let hash = sha256(&[name.as_bytes(), b"\n", &[ED25519], public]);
+pub(super) fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let hash = sha256(&[name.as_bytes(), b"\n", &[kind], public]);
     hash.0.first_chunk().copied().unwrap_or_default()
 }
 
-fn check_name(name: &str) -> Result<(), NoteError> {
+/// Reads `name+hex key id+base64(kind || public key)`, the "vkey" of a 32-byte key.
+pub(super) fn read_vkey(text: &str, kind: u8) -> Result<(String, VerifyingKey), NoteError> {
+    let (name, rest) = text.trim().split_once('+').ok_or(NoteError::BadKey)?;
+    let (id, key) = rest.split_once('+').ok_or(NoteError::BadKey)?;
+    check_name(name)?;
+    let key = STANDARD.decode(key).map_err(|_| NoteError::BadKey)?;
+    let public: [u8; 32] = match key.split_first() {
+        Some((found, public)) if *found == kind => {
+            public.try_into().map_err(|_| NoteError::BadKey)?
+        }
+        _ => return Err(NoteError::BadKey),
+    };
+    if hex::encode(key_id(name, kind, &public)) != id {
+        return Err(NoteError::BadKey);
+    }
+    let key = VerifyingKey::from_bytes(&public).map_err(|_| NoteError::BadKey)?;
+    Ok((name.to_owned(), key))
+}
+
+/// Writes what [`read_vkey`] reads.
+pub(super) fn write_vkey(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    let id = hex::encode(key_id(name, kind, public));
+    let typed: Vec<u8> = std::iter::once(kind).chain(public.iter().copied()).collect();
+    format!("{name}+{id}+{}", STANDARD.encode(typed))
+}
+
+/// A signature line, newline included.
+pub(super) fn signature_line(name: &str, id: [u8; 4], signature: &[u8]) -> String {
+    let bytes: Vec<u8> = id.iter().chain(signature).copied().collect();
+    format!("{SIGNATURE_PREFIX}{name} {}\n", STANDARD.encode(bytes))
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), NoteError> {
     let wrong = |c: char| c.is_whitespace() || c.is_control() || c == '+';
     if name.is_empty() || name.len() > 255 || name.contains(wrong) {
         return Err(NoteError::BadName { name: name.into() });
@@ -80,6 +112,8 @@ fn check_name(name: &str) -> Result<(), NoteError> {
 pub struct NoteSigner {
     name: String,
     key: SigningKey,
+    /// Keys being retired, which sign along: see [`NoteSigner::along_with`].
+    retiring: Vec<SigningKey>,
 }
 
 impl NoteSigner {
@@ -90,7 +124,15 @@ impl NoteSigner {
     pub fn new(name: impl Into<String>, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let name = name.into();
         check_name(&name)?;
-        Ok(Self { name, key: SigningKey::from_bytes(seed) })
+        Ok(Self { name, key: SigningKey::from_bytes(seed), retiring: Vec::new() })
+    }
+
+    /// Has another key of the same name, given by its seed, sign along: while a key is rotated,
+    /// whoever knows only one of both still finds a signature.
+    #[must_use]
+    pub fn along_with(mut self, seed: &[u8; 32]) -> Self {
+        self.retiring.push(SigningKey::from_bytes(seed));
+        self
     }
 
     /// The name signed as; a log's origin.
@@ -111,10 +153,11 @@ impl NoteSigner {
     /// [`NoteError::Malformed`].
     pub fn sign(&self, text: &str) -> Result<String, NoteError> {
         check_text(text)?;
-        let mut signature = key_id(&self.name, &self.key.verifying_key().to_bytes()).to_vec();
-        signature.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
-        let (name, signature) = (&self.name, STANDARD.encode(signature));
-        Ok(format!("{text}\n{SIGNATURE_PREFIX}{name} {signature}\n"))
+        let lines = std::iter::once(&self.key).chain(&self.retiring).map(|key| {
+            let id = key_id(&self.name, ED25519, &key.verifying_key().to_bytes());
+            signature_line(&self.name, id, &key.sign(text.as_bytes()).to_bytes())
+        });
+        Ok(format!("{text}\n{}", lines.collect::<String>()))
     }
 }
 
@@ -137,31 +180,14 @@ impl NoteVerifier {
     /// # Errors
     /// [`NoteError::BadKey`], [`NoteError::BadName`].
     pub fn from_vkey(text: &str) -> Result<Self, NoteError> {
-        let (name, rest) = text.trim().split_once('+').ok_or(NoteError::BadKey)?;
-        let (id, key) = rest.split_once('+').ok_or(NoteError::BadKey)?;
-        check_name(name)?;
-        let key = STANDARD.decode(key).map_err(|_| NoteError::BadKey)?;
-        let public: [u8; 32] = match key.split_first() {
-            Some((&ED25519, public)) => public.try_into().map_err(|_| NoteError::BadKey)?,
-            _ => return Err(NoteError::BadKey),
-        };
-        if hex::encode(key_id(name, &public)) != id {
-            return Err(NoteError::BadKey);
-        }
-        Ok(Self {
-            name: name.into(),
-            key: VerifyingKey::from_bytes(&public).map_err(|_| NoteError::BadKey)?,
-        })
+        let (name, key) = read_vkey(text, ED25519)?;
+        Ok(Self { name, key })
     }
 
     /// Writes what [`NoteVerifier::from_vkey`] reads.
     #[must_use]
     pub fn to_vkey(&self) -> String {
-        let public = self.key.to_bytes();
-        let mut typed = vec![ED25519];
-        typed.extend_from_slice(&public);
-        let id = hex::encode(key_id(&self.name, &public));
-        format!("{}+{id}+{}", self.name, STANDARD.encode(typed))
+        write_vkey(&self.name, ED25519, &self.key.to_bytes())
     }
 
     /// The key's name; a log's origin.
@@ -176,7 +202,7 @@ impl NoteVerifier {
     /// # Errors
     /// [`NoteError::Unsigned`], [`NoteError::BadSignature`].
     pub fn open<'a>(&self, note: &Note<'a>) -> Result<&'a str, NoteError> {
-        let id = key_id(&self.name, &self.key.to_bytes());
+        let id = key_id(&self.name, ED25519, &self.key.to_bytes());
         let name = || self.name.clone();
         let line = note
             .signatures
@@ -246,11 +272,34 @@ impl<'a> Note<'a> {
         Ok(Self { text, signatures })
     }
 
+    /// The text, unchecked.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// The signature lines, unchecked.
     #[must_use]
     pub fn signatures(&self) -> &[NoteSignature] {
         &self.signatures
     }
+}
+
+/// Adds signature lines to a note, unchecked and each once; what is no line of a signature is an
+/// error, and so is a note that grows beyond its bounds.
+///
+/// # Errors
+/// [`NoteError::Malformed`].
+pub fn add_signatures(note: &[u8], lines: &str) -> Result<Vec<u8>, NoteError> {
+    let mut whole = note.to_vec();
+    let known: Vec<&[u8]> = note.split_inclusive(|byte| *byte == b'\n').collect();
+    for line in lines.split_inclusive('\n') {
+        if !known.contains(&line.as_bytes()) {
+            whole.extend_from_slice(line.as_bytes());
+        }
+    }
+    Note::parse(&whole)?;
+    Ok(whole)
 }
 
 fn check_text(text: &str) -> Result<(), NoteError> {
@@ -347,6 +396,22 @@ mod tests {
             NoteVerifier::from_vkey(&vkey.replace("example.com/log", "example.com/lug")),
             Err(NoteError::BadKey)
         );
+    }
+
+    #[test]
+    fn keys_that_sign_along_are_each_enough() {
+        let both = signer().along_with(&[8; 32]);
+        let note = both.sign("text\n").unwrap();
+        let old = NoteSigner::new("example.com/log", &[8; 32]).unwrap().verifier();
+        let parsed = Note::parse(note.as_bytes()).unwrap();
+        assert_eq!(parsed.signatures().len(), 2);
+        assert_eq!(old.open(&parsed), Ok("text\n"));
+        assert_eq!(both.verifier().open(&parsed), Ok("text\n"));
+        let alone = signer().sign("text\n").unwrap();
+        let more = note.strip_prefix(alone.as_str()).unwrap();
+        assert_eq!(add_signatures(alone.as_bytes(), more).unwrap(), note.as_bytes());
+        assert_eq!(add_signatures(note.as_bytes(), more).unwrap(), note.as_bytes());
+        assert!(add_signatures(alone.as_bytes(), "more text\n").is_err());
     }
 
     #[test]

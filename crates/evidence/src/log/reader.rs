@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::edge::{TileError, TileHashes, bundle_of, read_bundle};
+use super::holding::minimum_index;
 use super::merkle::Hash;
 use super::note::MAX_NOTE_BYTES;
 use super::proof;
@@ -37,6 +38,14 @@ pub enum LogReadError {
     /// The storage failed.
     #[error("the log cannot be read")]
     Io(#[from] std::io::Error),
+    /// The entry was archived.
+    #[error("entry `{index}` was archived; the log begins at `{first}`")]
+    Archived {
+        /// Index asked for.
+        index: u64,
+        /// The first entry that is held.
+        first: u64,
+    },
     /// There is no such entry (yet).
     #[error("there is no entry `{index}` in a log of {size}")]
     OutOfRange {
@@ -78,6 +87,20 @@ impl LogReader {
         Self { tiles, segments, durable }
     }
 
+    /// The tiles, bundles and checkpoint.
+    #[must_use]
+    pub fn tiles(&self) -> &dyn TileStore {
+        self.tiles.as_ref()
+    }
+
+    /// The first entry that was not archived.
+    ///
+    /// # Errors
+    /// [`LogReadError::Io`].
+    pub fn first(&self) -> Result<u64, LogReadError> {
+        Ok(minimum_index(self.tiles.as_ref())?)
+    }
+
     /// The latest checkpoint. Its signature is not checked: see [`LogReader::checkpoint_note`].
     ///
     /// # Errors
@@ -116,13 +139,17 @@ impl LogReader {
     /// # Errors
     /// [`LogReadError`].
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogReadError> {
+        let first = self.first()?;
+        if index < first {
+            return Err(LogReadError::Archived { index, first });
+        }
         match self.entries(index..index.saturating_add(1)).next() {
             Some(entry) => entry.map(|(_, entry)| entry),
             None => Err(LogReadError::OutOfRange { index, size: self.size()? }),
         }
     }
 
-    /// The entries of a range, as far as there are any, in order, with their indices. Holds one
+    /// The entries of a range, as far as they are held, in order, with their indices. Holds one
     /// bundle or batch at a time. Ends after the first error.
     #[must_use]
     pub fn entries(&self, range: Range<u64>) -> Entries {
@@ -184,6 +211,11 @@ impl Entries {
     fn refill(&mut self) -> Result<bool, LogReadError> {
         if self.covered == 0 {
             self.covered = self.reader.checkpoint()?.size;
+            // Those archived are passed over.
+            self.next = self.next.max(self.reader.first()?);
+            if self.next >= self.end {
+                return Ok(false);
+            }
         }
         for _ in 0..MAX_RETRIES {
             if self.next < self.covered {
