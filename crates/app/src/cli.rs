@@ -36,7 +36,7 @@ use crate::failure::{Failure, Outcome};
     arg_required_else_help = true,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the node does not answer, \
-4 `plan` found changes."
+4 `plan` found changes, 5 evidence does not hold."
 )]
 pub(crate) struct Cli {
     /// The node's API (default: where you signed in, else http://127.0.0.1:3022)

@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Changes,
     /// A check was carried out and did not hold; everything about it has been printed.
     Problems,
+    /// Evidence was checked and does not hold; everything about it has been printed.
+    Disproved,
 }
 
 /// Why a command did not work. The text is lower case, without full stop, with the next step.
@@ -22,6 +24,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// It was asked in a way that makes no sense.
     Usage(String),
+    /// Evidence does not hold.
+    Disproved(String),
     /// The node does not answer.
     Unreachable(String),
     /// Whoever read our output has gone; there is nobody to tell.
@@ -51,12 +55,14 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Says what went wrong and gives the exit code: 0 done, 1 refused or failed, 2 wrong usage,
-/// 3 node unreachable, 4 `plan` found changes.
+/// 3 node unreachable, 4 `plan` found changes, 5 evidence does not hold.
 pub(crate) fn exit_code(result: Result<Outcome, Failure>) -> ExitCode {
     let (text, code) = match result {
         Ok(Outcome::Done) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
         Ok(Outcome::Problems) => return ExitCode::from(1),
         Ok(Outcome::Changes) => return ExitCode::from(4),
+        Ok(Outcome::Disproved) => return ExitCode::from(5),
+        Err(Failure::Disproved(text)) => (text, 5),
         Err(Failure::Failed(text)) => (text, 1),
         Err(Failure::Usage(text)) => (text, 2),
         Err(Failure::Unreachable(text)) => (text, 3),

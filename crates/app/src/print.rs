@@ -5,6 +5,7 @@
 //! which is filtered instead.
 
 pub(crate) mod escape;
+mod progress;
 pub(crate) mod qr;
 pub(crate) mod replay;
 mod terminal;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+pub(crate) use progress::Progress;
 pub(crate) use terminal::TerminalFilter;
 
 /// Meaning carried by colour, and never by colour alone.

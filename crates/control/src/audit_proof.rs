@@ -235,9 +235,8 @@ pub fn prove(
 ) -> Result<ProofView, ControlError> {
     let checkpoint = Checkpoint::read_unverified(&note).map_err(ControlError::unavailable)?;
     let found = which.find(reader, checkpoint.size)?;
-    let hashes = reader
-        .inclusion_proof(found.index, checkpoint.size)
-        .map_err(ControlError::unavailable)?;
+    let hashes =
+        reader.inclusion_proof(found.index, checkpoint.size).map_err(ControlError::unavailable)?;
     let proof = TlogProof { extra: None, index: found.index, hashes, checkpoint: note };
     Ok(ProofView {
         index: found.index,

@@ -35,9 +35,7 @@ use std::time::Duration;
 
 use portcullis_gateway::Gateway;
 
-pub use audit_proof::{
-    EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove,
-};
+pub use audit_proof::{EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove};
 pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
 pub use portcullis_gateway::Authenticated;

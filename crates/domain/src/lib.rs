@@ -11,6 +11,7 @@ pub mod action;
 pub mod audit;
 pub mod canonical;
 pub mod decision;
+pub mod entry;
 pub mod environment;
 pub mod factor;
 pub mod facts;

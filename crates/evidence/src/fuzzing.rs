@@ -4,9 +4,13 @@
 use zeroize::Zeroizing;
 
 use crate::log::checkpoint::Checkpoint;
+use crate::log::cosignature::WitnessKey;
+use crate::log::export::ExportSink;
+use crate::log::export::tar::TarReader;
 use crate::log::note::{Note, NoteVerifier};
 use crate::log::segment::{Scanned, SegmentScanner, holds_batch};
 use crate::log::tile::{BundleEntries, TilePath, decode_tile};
+use crate::log::tlog_proof::TlogProof;
 use crate::recording::{KeyWrap, KeyWrapError, RecordingReader, SESSION_KEY_BYTES};
 
 /// Signed notes, checkpoints and verifier keys.
@@ -22,6 +26,39 @@ pub fn fuzz_note(data: &[u8]) {
     {
         assert_eq!(NoteVerifier::from_vkey(&verifier.to_vkey()), Ok(verifier));
     }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(key) = WitnessKey::from_vkey(text)
+    {
+        assert_eq!(WitnessKey::from_vkey(&key.to_vkey()), Ok(key));
+    }
+}
+
+/// Proofs of single entries.
+pub fn fuzz_tlog_proof(data: &[u8]) {
+    if let Ok(proof) = TlogProof::parse(data)
+        && let Ok(text) = proof.to_text()
+    {
+        assert_eq!(TlogProof::parse(text.as_bytes()).as_ref(), Ok(&proof));
+    }
+}
+
+/// Archives of exports.
+pub fn fuzz_export_archive(data: &[u8]) {
+    struct Names;
+    impl ExportSink for Names {
+        fn file(&mut self, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+            let most = crate::log::export::max_bytes(path);
+            assert!(most.is_some_and(|most| bytes.len() <= most));
+            Ok(())
+        }
+    }
+    let mut reader = TarReader::new();
+    for piece in data.chunks(700) {
+        if reader.push(piece, &mut Names).is_err() {
+            return;
+        }
+    }
+    let _ = reader.finish();
 }
 
 /// Paths of tiles.

@@ -10,11 +10,14 @@
 use std::time::Instant;
 
 use portcullis_evidence::fuzzing::{
-    KnownKeys, fuzz_entry_bundle, fuzz_note, fuzz_recording, fuzz_segment, fuzz_tile_path,
+    KnownKeys, fuzz_entry_bundle, fuzz_export_archive, fuzz_note, fuzz_recording, fuzz_segment,
+    fuzz_tile_path, fuzz_tlog_proof,
 };
+use portcullis_evidence::log::export::ExportSink;
+use portcullis_evidence::log::export::tar::TarWriter;
 use portcullis_evidence::log::merkle::leaf_hash;
 use portcullis_evidence::log::segment::BatchEncoder;
-use portcullis_evidence::log::{Checkpoint, Hash, NoteSigner};
+use portcullis_evidence::log::{Checkpoint, Cosigner, Hash, NoteSigner, TlogProof};
 use portcullis_evidence::recording::{
     ChunkFile, ChunkSync, FrameKind, RecordingMeta, RecordingWriter, SessionKey,
 };
@@ -25,7 +28,29 @@ fn notes() {
     let signer = NoteSigner::new("example.com/log", &[1; 32]).unwrap();
     let checkpoint = Checkpoint { origin: "example.com/log".into(), size: 17, root: Hash([3; 32]) };
     let note = checkpoint.sign(&signer).unwrap();
-    run(fuzz_note, &[note, signer.verifier().to_vkey().into_bytes()]);
+    let witness = Cosigner::new("example.com/w", &[2; 32]).unwrap().key().to_vkey();
+    run(fuzz_note, &[note, signer.verifier().to_vkey().into_bytes(), witness.into_bytes()]);
+}
+
+#[test]
+fn tlog_proofs() {
+    let proof = |extra: Option<&[u8]>| TlogProof {
+        extra: extra.map(<[u8]>::to_vec),
+        index: 7,
+        hashes: vec![Hash([1; 32]), Hash([2; 32])],
+        checkpoint: b"example.com/log\n9\n".to_vec(),
+    };
+    let text = |extra| proof(extra).to_text().unwrap().into_bytes();
+    run(fuzz_tlog_proof, &[text(None), text(Some(b"entry"))]);
+}
+
+#[test]
+fn export_archives() {
+    let mut tar = TarWriter::new(Vec::new());
+    tar.file("manifest.json", b"{}").unwrap();
+    tar.file("tile/0/000.p/2", &[7; 64]).unwrap();
+    tar.file("checkpoint", b"note").unwrap();
+    run(fuzz_export_archive, &[tar.finish().unwrap()]);
 }
 
 #[test]

@@ -238,7 +238,8 @@ fn put_entries(files: &mut Files, entries: &[Vec<u8>]) {
     for (n, bundle) in entries.chunks(256).enumerate() {
         let mut bytes = Vec::new();
         bundle.iter().for_each(|entry| assert!(push_entry(&mut bytes, entry)));
-        let partial = if bundle.len() < 256 { format!(".p/{}", bundle.len()) } else { String::new() };
+        let partial =
+            if bundle.len() < 256 { format!(".p/{}", bundle.len()) } else { String::new() };
         files.insert(format!("tile/entries/{n:03}{partial}"), bytes);
     }
 }

@@ -1,18 +1,19 @@
 //! The audit log: follow it, search it, verify it, with or without the node.
 
-use std::path::PathBuf;
+mod export;
+mod prove;
+mod trust;
+mod verify;
 
 use clap::{Args, Subcommand};
-use hyper::Method;
-use portcullis_control::view::{AuditEntry, AuditQuery, CheckpointView, VerifyView};
+use portcullis_control::view::{AuditEntry, AuditQuery, CheckpointView};
 use portcullis_domain::{SessionId, Timestamp};
-use portcullis_evidence::log::{NoteVerifier, verify_dir, verify_dir_against};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::client::{Client, Lines, with_query};
+use crate::client::{Lines, with_query};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::print::{Out, Tone, escape, time};
 
 /// Fields of an event's own details that the line has elsewhere.
@@ -39,9 +40,16 @@ pub(super) enum AuditCommand {
     Search(Search),
     /// Recompute the log from its entries and hold it against its signed checkpoint
     ///
-    /// Without options the node does it. With `--dir` this program does it alone on the files of a
-    /// log or a copy of them; take the key from `audit checkpoint`, kept somewhere else.
-    Verify(Verify),
+    /// Without a directory the node does it. With one this program does it alone, on the files of a
+    /// log or a copy of them; take the keys from `audit checkpoint` and the witnesses, kept somewhere
+    /// else. The first bad entry is named, and the exit code is 5.
+    Verify(verify::Verify),
+    /// Copy the log, or a part of it, into a directory that is verified with nothing else at hand
+    Export(export::Export),
+    /// Write a proof that one entry is in the log (C2SP tlog-proof)
+    Prove(prove::Prove),
+    /// Check such a proof, without the log and without a node; the exit code is 5 if it fails
+    CheckProof(prove::CheckProof),
     /// Print the latest signed checkpoint and the key that verifies it
     Checkpoint,
 }
@@ -80,19 +88,6 @@ pub(super) struct Search {
     limit: Option<usize>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// The directory of the log, or of a copy of it
-    #[arg(long, requires = "vkey")]
-    dir: Option<PathBuf>,
-    /// The key that must have signed the checkpoint (C2SP vkey)
-    #[arg(long, requires = "dir", value_name = "KEY")]
-    vkey: Option<String>,
-    /// An earlier checkpoint, kept elsewhere, that the log must continue
-    #[arg(long, requires = "dir", value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
-}
-
 #[derive(Serialize)]
 struct TailQuery {
     from: Option<u64>,
@@ -110,18 +105,10 @@ impl Audit {
                 let path = with_query("/v1/audit/search", &search.query());
                 follow(out, context.client()?.lines(&path).await?).await?;
             }
-            AuditCommand::Verify(verify) => match (&verify.dir, &verify.vkey) {
-                (Some(dir), Some(vkey)) => {
-                    let dir = dir.clone();
-                    let (vkey, earlier) = (vkey.clone(), verify.checkpoint.clone());
-                    let offline =
-                        tokio::task::spawn_blocking(move || offline(out, &dir, &vkey, earlier));
-                    offline
-                        .await
-                        .map_err(|error| Failure::because("verifying failed", &error))??;
-                }
-                _ => online(out, &context.client()?).await?,
-            },
+            AuditCommand::Verify(verify) => return verify.run(context).await,
+            AuditCommand::Export(export) => return export.run(context).await,
+            AuditCommand::Prove(prove) => return prove.run(context).await,
+            AuditCommand::CheckProof(check) => return check.run(out),
             AuditCommand::Checkpoint => {
                 let view: CheckpointView = context.client()?.get("/v1/audit/checkpoint").await?;
                 out.either(&view, |out| {
@@ -166,50 +153,6 @@ async fn follow(out: Out, mut lines: Lines) -> Result<(), Failure> {
             out.line(&line(out, &entry))?;
         }
     }
-}
-
-async fn online(out: Out, client: &Client) -> Result<(), Failure> {
-    let view: VerifyView = client.ask(Method::POST, "/v1/audit/verify").await?;
-    out.either(&view, |out| {
-        let root = escape::line(&view.root);
-        out.line(&format!("all {} entries are as they were logged; root {root}", view.size))
-    })
-}
-
-fn offline(
-    out: Out,
-    dir: &std::path::Path,
-    vkey: &str,
-    earlier: Option<PathBuf>,
-) -> Result<(), Failure> {
-    let verifier = NoteVerifier::from_vkey(vkey).map_err(|error| {
-        Failure::Usage(format!("the verifier key is unusable: {}", chain(&error)))
-    })?;
-    let found = match earlier {
-        None => verify_dir(dir, &verifier),
-        Some(path) => {
-            let trusted = std::fs::read(&path).map_err(|error| {
-                Failure::because(format!("`{}` cannot be read", path.display()), &error)
-            })?;
-            verify_dir_against(dir, &verifier, &trusted)
-        }
-    };
-    let found = found.map_err(|error| Failure::Failed(chain(&error)))?;
-    let root = found.root.to_base64();
-    let value = serde_json::json!({
-        "origin": found.origin, "size": found.size, "root": root, "continues": found.continues,
-    });
-    out.either(&value, |out| {
-        let continues = found
-            .continues
-            .map(|size| format!(", continuing the checkpoint over {size}"))
-            .unwrap_or_default();
-        out.line(&format!(
-            "all {} entries of {} are as they were logged{continues}; root {root}",
-            found.size,
-            escape::line(&found.origin)
-        ))
-    })
 }
 
 /// One entry on one line: index, time, outcome, activity, who, from where, on what, and the rest.

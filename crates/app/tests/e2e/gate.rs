@@ -230,7 +230,7 @@ impl Gate {
         let view = self.api("carol").get("/v1/audit/checkpoint");
         let log = self.path("data/log").display().to_string();
         let vkey = view["vkey"].as_str().unwrap();
-        let output = portcullis(&["audit", "verify", "--dir", &log, "--vkey", vkey], &[]);
+        let output = portcullis(&["audit", "verify", &log, "--key", vkey], &[]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "audit verify: {text}{error}");

@@ -23,6 +23,7 @@ mod python;
 
 mod attacks;
 mod crash;
+mod evidence;
 mod function;
 mod hostile_client;
 mod hostile_target;

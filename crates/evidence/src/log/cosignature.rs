@@ -7,9 +7,7 @@ use std::fmt;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use super::note::{
-    Note, NoteError, check_name, key_id, read_vkey, signature_line, write_vkey,
-};
+use super::note::{Note, NoteError, check_name, key_id, read_vkey, signature_line, write_vkey};
 
 /// Signature type of a timestamped Ed25519 cosignature.
 const COSIGNATURE: u8 = 0x04;
@@ -168,11 +166,8 @@ mod tests {
         let parsed = Note::parse(good.as_bytes()).unwrap();
         let mut signature = parsed.signatures()[0].signature.clone();
         signature[7] = 8;
-        let forged = signature_line(
-            "witness.example.com/w1",
-            parsed.signatures()[0].key_id,
-            &signature,
-        );
+        let forged =
+            signature_line("witness.example.com/w1", parsed.signatures()[0].key_id, &signature);
         let forged = format!("{TEXT}\n{forged}");
         let opened = cosigner().key().cosigned_at(&Note::parse(forged.as_bytes()).unwrap());
         assert!(matches!(opened, Err(NoteError::BadSignature { .. })));

@@ -196,7 +196,10 @@ mod tests {
         ] {
             assert!(TlogProof::parse(text.replace(from, to).as_bytes()).is_err(), "{to}");
         }
-        let many = text.replace("index 1\n", &format!("index 1\n{}", (Hash([0; 32]).to_base64() + "\n").repeat(63)));
+        let many = text.replace(
+            "index 1\n",
+            &format!("index 1\n{}", (Hash([0; 32]).to_base64() + "\n").repeat(63)),
+        );
         assert!(TlogProof::parse(many.as_bytes()).is_err());
     }
 }

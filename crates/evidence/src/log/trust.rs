@@ -42,7 +42,9 @@ pub enum TrustError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum QuorumError {
     /// More must sign than there are.
-    #[error("a quorum of {quorum} cannot be had from {witnesses} witnesses; name more or ask for fewer")]
+    #[error(
+        "a quorum of {quorum} cannot be had from {witnesses} witnesses; name more or ask for fewer"
+    )]
     TooHigh {
         /// How many must sign.
         quorum: usize,
@@ -251,10 +253,7 @@ mod tests {
 
     /// In these tests an entry that introduces a key is its vkey.
     fn meaning() -> Meaning {
-        Meaning {
-            introduces: |entry| String::from_utf8(entry.to_vec()).ok(),
-            ..Meaning::default()
-        }
+        Meaning { introduces: |entry| String::from_utf8(entry.to_vec()).ok(), ..Meaning::default() }
     }
 
     #[test]

@@ -134,12 +134,11 @@ impl<'a> Verification<'a> {
         let note =
             get(self.store, CHECKPOINT_PATH, MAX_NOTE_BYTES)?.ok_or(VerifyError::NoCheckpoint)?;
         let mut earlier = self.follow_keys()?;
-        let Signed { checkpoint, cosigned } = self.trust.open(&note).map_err(|error| {
-            match error {
+        let Signed { checkpoint, cosigned } =
+            self.trust.open(&note).map_err(|error| match error {
                 TrustError::Checkpoint(source) => VerifyError::Checkpoint(source),
                 quorum @ TrustError::Quorum { .. } => VerifyError::Cosignatures(quorum),
-            }
-        })?;
+            })?;
         let mut continues = None;
         for note in &self.earlier {
             let opened = self.trust.open_earlier(note).map_err(VerifyError::TrustedCheckpoint)?;

@@ -53,14 +53,14 @@ pub(super) async fn played_searched_verified(
     let copy = tour.stage.directory().join("changed-log");
     copy_directory(&tour.stage.directory().join("data/log"), &copy)?;
     let dir = copy.display().to_string();
-    let arguments = ["audit", "verify", "--dir", &dir, "--vkey", &vkey];
-    tour.typed("carol", &format!("portcullis audit verify --dir {dir} --vkey ..."))?;
+    let arguments = ["audit", "verify", &dir, "--key", &vkey];
+    tour.typed("carol", &format!("portcullis audit verify {dir} --key ..."))?;
     let ended = tour.carol.run(&arguments).await?;
     tour.ended("a copy verifies without the node", &ended, 0, "as they were logged")?;
     let changed = change_one_letter(&copy)?;
     tour.holds("in the copy, one `alice` becomes `alicf`", changed > 0, "no entry names alice")?;
     let ended = tour.carol.run(&arguments).await?;
-    tour.ended("the changed copy does not, and the entry is named", &ended, 1, "entry `")
+    tour.ended("the changed copy does not, and the entry is named", &ended, 5, "entry `")
 }
 
 /// What asciinema makes of a recording; `None` where it is not installed. It insists on a terminal,

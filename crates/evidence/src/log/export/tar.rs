@@ -49,7 +49,7 @@ impl<W: Write> ExportSink for TarWriter<W> {
             .ok_or_else(|| io::Error::other("a path is too long for the archive"))?;
         self.to.write_all(&header)?;
         self.to.write_all(bytes)?;
-        self.to.write_all(&[0; BLOCK].split_at(padding(bytes.len())).0.to_vec())
+        self.to.write_all([0; BLOCK].split_at(padding(bytes.len())).0)
     }
 }
 
