@@ -18,7 +18,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "a proof that an entry, by index or event id, is in the audit log",
     right: Right::Control(ControlAction::ReadAudit),
     weight: Weight::Heavy,
-    example: Example { target: "/v1/audit/entries/0/proof", body: None },
+    example: Example {
+        target: "/v1/audit/entries/evt-0198f0000000700080000000000000aa/proof",
+        body: None,
+    },
     route: |method| on(method, handle),
 };
 
