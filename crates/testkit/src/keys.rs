@@ -112,6 +112,24 @@ impl CertificateAuthority {
         Self { key: UserKey::generate() }
     }
 
+    /// An authority from a private key in OpenSSH's format, such as one that was stolen.
+    ///
+    /// # Panics
+    /// When it cannot be written, or `ssh-keygen` cannot read it.
+    #[must_use]
+    pub fn from_private_text(text: &str) -> Self {
+        let key = UserKey::generate();
+        fs::write(key.private_path(), text).unwrap();
+        let path = key.private_path();
+        let public = run_tool(CLIENT_PACKAGE, "ssh-keygen", &["-yf", path.to_str().unwrap()]);
+        fs::write(key.public_path(), public).unwrap();
+        Self { key }
+    }
+
+    pub(crate) fn duplicate(&self) -> Self {
+        Self::from_private_text(&self.key.private_text())
+    }
+
     /// The line a server's `TrustedUserCAKeys` takes.
     #[must_use]
     pub fn public_line(&self) -> String {

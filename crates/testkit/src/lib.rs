@@ -26,6 +26,7 @@ mod process;
 mod pty;
 mod ssh_agent;
 mod ssh_client;
+mod ssh_password;
 mod ssh_server;
 
 pub use keys::{CertificateAuthority, KeyKind, UserKey};
@@ -37,6 +38,7 @@ pub use process::RunningClient;
 pub use pty::{PtyClient, PtyTimeout};
 pub use ssh_agent::SshAgent;
 pub use ssh_client::SshClient;
+pub use ssh_password::PasswordPrompt;
 pub use ssh_server::{SshServer, SshServerBuilder};
 pub use tempfile::TempDir;
 

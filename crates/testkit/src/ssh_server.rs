@@ -19,7 +19,9 @@ use rustix::process::Signal;
 
 use crate::keys::{generate_at, read_line};
 use crate::process::{ServerProcess, find_program};
-use crate::{CertificateAuthority, KeyKind, SshClient, UserKey, free_port};
+use crate::{
+    CertificateAuthority, KeyKind, PasswordPrompt, SshClient, UserKey, free_port, ssh_password,
+};
 
 const PACKAGE: &str = "openssh-server";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,9 +36,10 @@ pub struct SshServerBuilder {
     user_authorities: Vec<String>,
     authorized_keys: Vec<String>,
     principals: Vec<(String, Vec<String>)>,
-    host_authority: Option<(UserKey, Vec<String>)>,
+    host_authority: Option<(CertificateAuthority, Vec<String>, String)>,
     host_key: Option<KeyKind>,
     extra_lines: Vec<String>,
+    password: Option<(String, PasswordPrompt)>,
 }
 
 impl SshServerBuilder {
@@ -63,16 +66,17 @@ impl SshServerBuilder {
         self
     }
 
-    /// Presents a host certificate for `names`, signed by `authority`.
-    ///
-    /// # Panics
-    /// When the authority's key cannot be copied.
+    /// Presents a host certificate for `names`, signed by `authority`; `validity` is what
+    /// `ssh-keygen -V` takes.
     #[must_use]
-    pub fn host_authority(mut self, authority: &CertificateAuthority, names: &[&str]) -> Self {
-        let copy = UserKey::generate();
-        fs::copy(authority.key().private_path(), copy.private_path()).unwrap();
-        fs::copy(authority.key().public_path(), copy.public_path()).unwrap();
-        self.host_authority = Some((copy, names.iter().map(|&name| name.to_owned()).collect()));
+    pub fn host_certificate(
+        mut self,
+        authority: &CertificateAuthority,
+        names: &[&str],
+        validity: &str,
+    ) -> Self {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        self.host_authority = Some((authority.duplicate(), names, validity.to_owned()));
         self
     }
 
@@ -80,6 +84,13 @@ impl SshServerBuilder {
     #[must_use]
     pub fn host_key(mut self, kind: KeyKind) -> Self {
         self.host_key = Some(kind);
+        self
+    }
+
+    /// Lets [`crate::current_user`] in with a password, asked for in this way.
+    #[must_use]
+    pub fn password(mut self, password: &str, prompt: PasswordPrompt) -> Self {
+        self.password = Some((password.to_owned(), prompt));
         self
     }
 
@@ -95,28 +106,13 @@ impl SshServerBuilder {
     /// # Panics
     /// When OpenSSH is missing or the server does not start; the message holds its log.
     #[must_use]
-    pub fn start(self) -> SshServer {
+    pub fn start(mut self) -> SshServer {
         let directory = tempfile::Builder::new().prefix("sshd").tempdir().unwrap();
         let files = Files { root: directory.path().to_owned() };
         generate_at(self.host_key.unwrap_or(KeyKind::Ed25519), &files.host_key());
-        if let Some((key, names)) = &self.host_authority {
-            let authority = key.private_path();
-            let public = files.host_public();
-            crate::process::run_tool(
-                crate::keys::CLIENT_PACKAGE,
-                "ssh-keygen",
-                &[
-                    "-q",
-                    "-h",
-                    "-I",
-                    "host",
-                    "-n",
-                    names.join(",").as_str(),
-                    "-s",
-                    authority.to_str().unwrap(),
-                    public.to_str().unwrap(),
-                ],
-            );
+        if let Some((authority, names, validity)) = &self.host_authority {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            authority.sign_host(&files.host_public(), &names, validity);
         }
         fs::write(files.user_authorities(), lines(&self.user_authorities)).unwrap();
         fs::write(files.authorized_keys(), lines(&self.authorized_keys)).unwrap();
@@ -124,7 +120,13 @@ impl SshServerBuilder {
         for (login, names) in &self.principals {
             fs::write(files.principals().join(login), lines(names)).unwrap();
         }
-        let (port, process) = launch(&files, &self);
+        let mut environment = Vec::new();
+        if let Some((password, prompt)) = &self.password {
+            let prepared = ssh_password::prepare(&files.root, password, *prompt);
+            environment = prepared.environment;
+            self.extra_lines.push(prepared.configuration);
+        }
+        let (port, process) = launch(&files, &self, &environment);
         SshServer { process, port, files, _directory: directory }
     }
 }
@@ -290,20 +292,22 @@ impl Files {
     }
 }
 
-fn launch(files: &Files, builder: &SshServerBuilder) -> (u16, ServerProcess) {
-    let program = find_program(PACKAGE, "sshd");
+fn launch(
+    files: &Files,
+    builder: &SshServerBuilder,
+    environment: &[String],
+) -> (u16, ServerProcess) {
+    let (env, program) = (find_program("coreutils", "env"), find_program(PACKAGE, "sshd"));
     prepare_privilege_separation();
     for _ in 0..START_ATTEMPTS {
         let port = free_port();
         fs::write(files.config(), configuration(files, builder, port)).unwrap();
         let config = files.config();
-        let command = [
-            program.as_os_str(),
-            OsStr::new("-D"),
-            OsStr::new("-e"),
-            OsStr::new("-f"),
-            config.as_os_str(),
-        ];
+        let mut command = vec![env.as_os_str()];
+        command.extend(environment.iter().map(OsStr::new));
+        command.push(program.as_os_str());
+        command.extend(["-D", "-e", "-f"].map(OsStr::new));
+        command.push(config.as_os_str());
         let seen = files.log_text().len();
         let mut process = ServerProcess::start(&command, Signal::TERM, &files.root, &files.log());
         if await_listening(&mut process, files, seen, port) {
@@ -456,7 +460,7 @@ mod tests {
         let (authority, key) = (CertificateAuthority::generate(), UserKey::generate());
         let server = SshServer::builder()
             .authorize_key(key.public_line())
-            .host_authority(&authority, &["127.0.0.1"])
+            .host_certificate(&authority, &["127.0.0.1"], "+1h")
             .start();
         let line =
             format!("@cert-authority [127.0.0.1]:{} {}", server.port(), authority.public_line());

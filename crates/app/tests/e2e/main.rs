@@ -23,6 +23,7 @@ mod python;
 
 mod attacks;
 mod crash;
+mod credentials;
 mod evidence;
 mod function;
 mod hostile_client;
