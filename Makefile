@@ -30,7 +30,8 @@ tour: ARGS += --tour
 tour: demo
 
 test:
-	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux
+	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux \
+		libnss-wrapper libpam-wrapper
 	@scripts/test
 
 bench:

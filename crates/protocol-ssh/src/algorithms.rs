@@ -8,9 +8,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
-use russh::{Limits, Preferred, cipher, compression, kex, mac};
+use russh::{AlgorithmKind, Limits, Preferred, cipher, compression, kex, mac};
 
 use crate::options::{REKEY_AGE, REKEY_BYTES};
+
+/// How much of what a target offers is repeated to people.
+const MAX_NAMED_CHARS: usize = 256;
 
 /// RFC 9142 and OpenSSH `PROTOCOL` section 1.10 (strict key exchange).
 const KEX: &[kex::Name] = &[
@@ -84,6 +87,23 @@ fn add_legacy(offered: &mut Preferred, name: &str) {
     } else {
         tracing::warn!(algorithm = %name.escape_debug(), "this legacy algorithm is not known and is not offered");
     }
+}
+
+/// Why the key exchange with a target failed, with what to do where it has only older algorithms.
+pub(crate) fn why_failed(error: &russh::Error) -> String {
+    let russh::Error::NoCommonAlgo { kind, theirs, .. } = error else { return error.to_string() };
+    let what = match kind {
+        AlgorithmKind::Kex => "key exchange",
+        AlgorithmKind::Key => "host key algorithm",
+        AlgorithmKind::Cipher => "cipher",
+        AlgorithmKind::Mac => "message authentication code",
+        AlgorithmKind::Compression => "compression",
+    };
+    let offered: String = theirs.join(", ").chars().take(MAX_NAMED_CHARS).collect();
+    format!(
+        "it has no {what} the gate uses (it offers `{offered}`); where it cannot do better, an \
+         administrator names an older one in the target's `legacy_algorithms`"
+    )
 }
 
 /// When keys are renewed.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use portcullis_domain::Target;
 use portcullis_gateway::{ConnectError, EndReason, LiveSession, TargetCredential};
 use russh::client::{self, AuthResult, ChannelOpenHandle, KeyboardInteractiveAuthResponse, Msg};
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, Disconnect, MethodKind, SshId};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -127,7 +127,8 @@ impl Back {
             Err(_) => return Err(protocol(live, "it did not complete the key exchange in time")),
             Ok(Err(error)) => {
                 let refused = lock(&asked.refused).take();
-                return Err(refused.unwrap_or_else(|| protocol(live, error)));
+                let why = || protocol(live, algorithms::why_failed(&error));
+                return Err(refused.unwrap_or_else(why));
             }
             Ok(Ok(handle)) => handle,
         };
@@ -210,13 +211,8 @@ async fn sign_in(
             handle.authenticate_openssh_cert(login, Arc::new(*key), *certificate).await
         }
         TargetCredential::Key(key) => {
-            // RFC 8332: SHA-2 unless the target says otherwise.
-            let hash = match handle.best_supported_rsa_hash().await {
-                Ok(Some(hash)) => hash,
-                _ => Some(HashAlg::Sha512),
-            };
-            let key = PrivateKeyWithHashAlg::new(Arc::new(*key), hash);
-            handle.authenticate_publickey(login, key).await
+            let old = live.target().ssh.legacy_algorithms.contains("ssh-rsa");
+            by_key(handle, login, Arc::new(*key), old).await
         }
         TargetCredential::Password(password) => by_password(handle, login, password.expose()).await,
     };
@@ -228,6 +224,30 @@ async fn sign_in(
         }),
         Err(error) => Err(protocol(live, error)),
     }
+}
+
+/// An RSA key signs with SHA-2 (RFC 8332). With SHA-1 only where the target's options name `ssh-rsa`
+/// (`old`): at once where the target does not say what it takes, as old devices do not, and otherwise
+/// when SHA-2 was refused, because some announce more than they take.
+async fn by_key(
+    handle: &mut client::Handle<TargetHandler>,
+    login: &str,
+    key: Arc<PrivateKey>,
+    old: bool,
+) -> Result<AuthResult, russh::Error> {
+    let announced = match key.algorithm().is_rsa() {
+        true => handle.best_supported_rsa_hash().await?,
+        false => Some(None),
+    };
+    let modern = announced.flatten().unwrap_or(HashAlg::Sha512);
+    let first = if old && announced.flatten().is_none() { None } else { Some(modern) };
+    let offered = PrivateKeyWithHashAlg::new(Arc::clone(&key), first);
+    let result = handle.authenticate_publickey(login, offered).await?;
+    if old && first.is_some() && matches!(result, AuthResult::Failure { .. }) {
+        let offered = PrivateKeyWithHashAlg::new(key, None);
+        return handle.authenticate_publickey(login, offered).await;
+    }
+    Ok(result)
 }
 
 /// `password`, then `keyboard-interactive` where the target prefers to ask.
