@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: an open [`Node`], and once it runs, bytes between people and targets. What
 //! any part does is not known here, only in which order they start and stop.
 
+mod log;
 mod rotation;
 mod signing;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use portcullis_control::{Control, Settings};
 use portcullis_domain::audit::{Activity, Event};
-use portcullis_evidence::log::{Log, LogOptions};
+use portcullis_evidence::log::Log;
 use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
 use portcullis_identity::keys::PrivateKey;
 use portcullis_identity::password::{Parameters, Passwords};
@@ -79,15 +80,8 @@ impl Node {
         let store = Store::open_with(&config.store_url, &config.master_key, now)
             .await
             .map_err(|error| Failure::because("the store cannot be opened", &error))?;
-        let keys = signing::open(&store, &config.name, now).await?;
-        let log_dir = config.log_dir();
-        let opened = tokio::task::spawn_blocking(move || {
-            Log::open(&log_dir, keys.log, LogOptions::default())
-        });
-        let log = opened
-            .await
-            .map_err(|error| Failure::because("opening the audit log was interrupted", &error))?
-            .map_err(|error| Failure::because("the audit log cannot be opened", &error))?;
+        let keys = signing::open(&store, now).await?;
+        let log = log::open(config, &store, now).await?;
         let passwords = Passwords::new(Parameters::default())
             .map_err(|error| Failure::because("passwords cannot be hashed", &error))?;
         let hasher = Hasher::start(Arc::new(passwords))

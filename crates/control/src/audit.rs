@@ -79,6 +79,7 @@ impl Control {
             self.event(who, Activity::AuditRead).detail("kind", "search").detail("query", asked);
         self.audit(event).await?;
         let limit = query.limit.unwrap_or(DEFAULT_RESULTS).min(MAX_RESULTS);
+        self.gateway().auditor().log().caught_up().await.map_err(ControlError::unavailable)?;
         let reader = self.gateway().auditor().log().reader();
         let size = self.gateway().auditor().log().size();
         let found = tokio::task::spawn_blocking(move || search(&reader, size, &query, limit)).await;
@@ -108,6 +109,7 @@ impl Control {
     /// A checkpoint over what is durable now: it is at most a moment away.
     pub(crate) async fn covering_checkpoint(&self) -> Result<Vec<u8>, ControlError> {
         let log = self.gateway().auditor().log().clone();
+        log.caught_up().await.map_err(ControlError::unavailable)?;
         let size = log.size();
         let mut checkpoints = log.checkpoints();
         let covered = checkpoints.wait_for(|checkpoint| checkpoint.size >= size);

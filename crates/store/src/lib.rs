@@ -29,6 +29,7 @@ mod rotation;
 mod schema;
 mod seal;
 mod secrets;
+mod sequence;
 mod sessions;
 mod tokens;
 mod transaction;
@@ -57,6 +58,7 @@ pub use requests::{
 pub use resources::{ApplyError, Changes, MAX_CHANGES, StoredResource};
 pub use rotation::Rotated;
 pub use secrets::TargetSecret;
+pub use sequence::{LogSequence, SequenceBatch};
 pub use sessions::{SessionEnd, SessionFilter, SessionRecord};
 pub use tokens::{Certificate, Token};
 

@@ -122,6 +122,12 @@ impl Store {
         Self::start(database, key).await
     }
 
+    /// Whether several nodes may work on it at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.inner.database.postgres().is_some()
+    }
+
     /// Waits for what is under way and closes all connections. Every later call fails.
     pub async fn close(&self) {
         self.inner.database.close().await;

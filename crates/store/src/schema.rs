@@ -17,7 +17,7 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID];
+const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -87,6 +87,16 @@ const EXPIRY_SAID: &[&str] = &[
     "ALTER TABLE grants ADD COLUMN over_said_at INT",
     "CREATE INDEX grants_to_say ON grants (ends_at)
         WHERE over_said_at IS NULL AND ended_at IS NULL",
+];
+
+/// The common sequence of the log of several nodes. Bodies go in before the one row of
+/// `log_sequence` is locked, so that nodes wait for each other as briefly as can be.
+const SEQUENCE: &[&str] = &[
+    "CREATE TABLE log_bodies (id TEXT PRIMARY KEY, body BYTES NOT NULL)",
+    "CREATE TABLE log_batches (first INT PRIMARY KEY, entries INT NOT NULL CHECK (entries > 0),
+        body_id TEXT NOT NULL UNIQUE REFERENCES log_bodies (id))",
+    "CREATE TABLE log_sequence (id INT PRIMARY KEY CHECK (id = 1), next INT NOT NULL)",
+    "INSERT INTO log_sequence (id, next) VALUES (1, 0)",
 ];
 
 /// Why a database is not at this code's version.

@@ -23,11 +23,12 @@ mod contract {
     pub(crate) mod resources;
     pub(crate) mod samples;
     pub(crate) mod secrets;
+    pub(crate) mod sequence;
     pub(crate) mod sessions;
 }
 
 use contract::{credentials, durability, faults, grants, holds, locks, requests, resources};
-use contract::{secrets, sessions};
+use contract::{secrets, sequence, sessions};
 
 /// Makes a test of every contract for every database.
 macro_rules! on_every_database {
@@ -52,6 +53,9 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
+    sequence {
+        batches_of_many_writers_follow_each_other_without_gaps,
+    }
     resources {
         an_apply_is_one_revision_and_the_same_again_is_none,
         a_plan_made_at_another_revision_is_refused_whole,

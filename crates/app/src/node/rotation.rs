@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use portcullis_domain::audit::{Activity, Event};
-use portcullis_evidence::log::{Log, LogOptions};
+use portcullis_evidence::log::Log;
 use portcullis_gateway::LEASE;
 use portcullis_store::{MasterKeySource, Store};
 
-use super::signing::log_signer;
 use crate::config::Config;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Outcome};
@@ -46,7 +45,7 @@ pub(crate) async fn rotate_master_key(context: &Context, path: &Path) -> Result<
     };
     let next = next.ok_or_else(|| Failure::Failed("there is no next master key".into()))?;
     // Its lock also keeps a node on this machine from starting meanwhile.
-    let log = open_log(&config, &store).await?;
+    let log = super::log::open(&config, &store, now()).await?;
     let to = next.id().to_string();
     audit(&log, "begun", &to).await?;
     let rotated = store.rotate_master_key(next, now()).await.map_err(|error| failed(&error))?;
@@ -64,17 +63,6 @@ pub(crate) async fn rotate_master_key(context: &Context, path: &Path) -> Result<
         ))
     })?;
     Ok(Outcome::Done)
-}
-
-async fn open_log(config: &Config, store: &Store) -> Result<Log, Failure> {
-    let signer = log_signer(store, &config.name, now()).await?;
-    let directory = config.log_dir();
-    let opened =
-        tokio::task::spawn_blocking(move || Log::open(&directory, signer, LogOptions::default()));
-    opened
-        .await
-        .map_err(|error| Failure::because("opening the audit log was interrupted", &error))?
-        .map_err(|error| Failure::because("the audit log cannot be opened", &error))
 }
 
 /// Written before the rotation and after it; nobody is signed in, so no person is named.

@@ -1,7 +1,7 @@
 //! The keys a node signs and wraps with, made on first use and kept sealed in the store.
 //!
-//! In: the store. Out: the two certificate authorities, the log's signer, the gate's host key and
-//! the wrapping of recordings' keys. Nodes that share a store share all but the log's signer.
+//! In: the store. Out: the two certificate authorities, the gate's host key, the wrapping of
+//! recordings' keys, and a log's signer by name. Nodes that share a store share them all.
 
 use portcullis_domain::{Secret, Timestamp};
 use portcullis_evidence::log::NoteSigner;
@@ -19,17 +19,12 @@ const SEED_BYTES: usize = 32;
 pub(super) struct SigningKeys {
     pub(super) sign_in: SignInAuthority,
     pub(super) target: TargetAuthority,
-    pub(super) log: NoteSigner,
     pub(super) host: PrivateKey,
     pub(super) recordings: KeyWrap,
 }
 
 /// Opens the keys; the missing ones are made.
-pub(super) async fn open(
-    store: &Store,
-    node: &str,
-    now: Timestamp,
-) -> Result<SigningKeys, Failure> {
+pub(super) async fn open(store: &Store, now: Timestamp) -> Result<SigningKeys, Failure> {
     let sign_in = text(store, "sign_in_authority", now, || {
         let made = SignInAuthority::generate(&mut OsRandom).map_err(unmade)?;
         made.to_openssh().map_err(unmade)
@@ -47,7 +42,6 @@ pub(super) async fn open(
     Ok(SigningKeys {
         sign_in: SignInAuthority::from_openssh(&sign_in).map_err(|error| unreadable(&error))?,
         target: TargetAuthority::from_openssh(&target).map_err(|error| unreadable(&error))?,
-        log: log_signer(store, node, now).await?,
         host: keys::from_openssh(host.expose().as_bytes())?,
         recordings: store
             .key_wrap("recordings", now)
@@ -56,21 +50,21 @@ pub(super) async fn open(
     })
 }
 
-/// Each node writes a log of its own, so each has a signer of its own.
+/// The signer of the log of this name: a node's, where it writes one of its own.
 pub(super) async fn log_signer(
     store: &Store,
-    node: &str,
+    log: &str,
     now: Timestamp,
 ) -> Result<NoteSigner, Failure> {
     let mut fresh = zeroize::Zeroizing::new([0_u8; SEED_BYTES]);
     OsRandom.fill(&mut *fresh).map_err(unmade)?;
-    let name = format!("log/{node}");
+    let name = format!("log/{log}");
     let found = store.get_or_create_key(&name, || Secret::new(fresh.to_vec()), now).await;
     let found = found.map_err(unmade)?;
     let seed: &[u8; SEED_BYTES] = found.expose().as_slice().try_into().map_err(|_| {
         Failure::Failed("the log's signing key in the store has a wrong length".into())
     })?;
-    NoteSigner::new(format!("portcullis/{node}"), seed).map_err(unmade)
+    NoteSigner::new(format!("portcullis/{log}"), seed).map_err(unmade)
 }
 
 async fn text(

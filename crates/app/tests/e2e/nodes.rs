@@ -90,6 +90,17 @@ fn what_is_approved_at_one_node_opens_at_the_other() {
     assert_eq!(status, 409, "{text}");
     there.revoke(decided["grant"]["id"].as_str().unwrap());
     let _ = there.client("alice", "vault").run(&["true"]).assert_refused();
+    // One log: what either did is read at both, in one order, and each can prove all of it.
+    let at_here = here.audit();
+    let at_there = there.audit();
+    assert!(at_there.len() > at_here.len(), "reading is an entry too");
+    for (one, other) in at_here.iter().zip(&at_there) {
+        assert_eq!(one.0, other.0);
+    }
+    let text = |entry: &crate::gate::Entry| entry.0.to_string();
+    assert!(at_here.iter().map(text).any(|text| text.contains("e2e-b")), "nothing of the other");
+    here.verify_offline();
+    there.verify_offline();
 }
 
 #[test]

@@ -19,6 +19,8 @@ use super::note::{NoteSigner, NoteVerifier};
 use super::reader::LogReader;
 use super::recover::{OpenError, Recovered, io, recover};
 use super::segment::{ENTRY_FRAME_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use super::sequence::{MAX_SEQUENCED_BYTES, Sequence};
+use super::shared::Front;
 use super::storage::{Directory, SegmentStore, TileStore};
 use super::tile::MAX_ENTRY_BYTES;
 use super::writer::{Command, Parts, Shared, Submission, start};
@@ -104,6 +106,15 @@ pub enum AppendError {
         /// What went wrong first.
         reason: String,
     },
+    /// The sequence that several nodes share did not take the entry, or did not say so. It may
+    /// be in the log all the same; nothing may happen that would have needed it.
+    #[error(
+        "the sequence of the transparency log cannot be reached ({reason}); see to the database, the gate tries again by itself"
+    )]
+    Unavailable {
+        /// What went wrong.
+        reason: String,
+    },
     /// The log was closed.
     #[error("the transparency log is closed: the gate is shutting down")]
     Closed,
@@ -115,6 +126,8 @@ pub enum AppendError {
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
+    /// Where several nodes write this log; `inner` is this node's copy then.
+    front: Option<Arc<Front>>,
 }
 
 struct Inner {
@@ -181,6 +194,7 @@ impl Log {
         };
         let thread = start(parts, submissions).map_err(io("its threads cannot be started"))?;
         Ok(Self {
+            front: None,
             inner: Arc::new(Inner {
                 queue: Some(queue),
                 budget: Arc::new(Semaphore::new(QUEUE_BYTES / BUDGET_UNIT)),
@@ -191,6 +205,52 @@ impl Log {
                 thread: Mutex::new(Some(thread)),
             }),
         })
+    }
+
+    /// Opens this node's copy of a log that several nodes write through one `sequence`, and
+    /// follows it from now on. All of them sign with the same key.
+    ///
+    /// # Errors
+    /// [`OpenError`]; also where the copy does not begin as the sequence does.
+    pub async fn open_shared(
+        directory: &Path,
+        signer: NoteSigner,
+        options: LogOptions,
+        sequence: Arc<dyn Sequence>,
+    ) -> Result<Self, OpenError> {
+        let directory = directory.to_owned();
+        let opened =
+            tokio::task::spawn_blocking(move || Self::open(&directory, signer, options)).await;
+        let replica =
+            opened.map_err(|error| OpenError::Sequence { reason: error.to_string() })??;
+        let front = Front::start(replica.clone(), sequence).await?;
+        Ok(Self { front: Some(Arc::new(front)), ..replica })
+    }
+
+    /// Waits until this node can read everything that has been acknowledged on any node. Where
+    /// one node writes the log, that is always so.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] where the common sequence does not answer.
+    pub async fn caught_up(&self) -> Result<(), AppendError> {
+        match &self.front {
+            Some(front) => front.caught_up().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Appends what the common sequence has at this place.
+    pub(super) async fn append_sequenced(
+        &self,
+        entries: Vec<(Vec<u8>, Hash)>,
+    ) -> Result<u64, AppendError> {
+        let queue = self.inner.queue.clone();
+        self.submit_to(entries, queue, Command::Append).await
+    }
+
+    /// Fails the log; the first reason stays.
+    pub(super) fn fail(&self, what: &str, error: &dyn std::fmt::Display) {
+        self.inner.shared.fail(what, error);
     }
 
     /// Appends an entry and returns once it is durable. A caller that stops waiting may find
@@ -210,7 +270,8 @@ impl Log {
     /// [`AppendError`].
     pub async fn append_many(&self, entries: Vec<Vec<u8>>) -> Result<Vec<Appended>, AppendError> {
         let bytes = entries.iter().map(|entry| entry.len() + ENTRY_FRAME_BYTES).sum();
-        if entries.len() > MAX_BATCH_ENTRIES || bytes > MAX_BATCH_BYTES {
+        let most = if self.front.is_some() { MAX_SEQUENCED_BYTES } else { MAX_BATCH_BYTES };
+        if entries.len() > MAX_BATCH_ENTRIES || bytes > most {
             return Err(AppendError::TooMany { entries: entries.len(), bytes });
         }
         let entries = entries
@@ -226,6 +287,18 @@ impl Log {
     }
 
     async fn submit(&self, entries: Vec<(Vec<u8>, Hash)>) -> Result<u64, AppendError> {
+        match &self.front {
+            Some(front) => self.submit_to(entries, front.queue(), |submission| submission).await,
+            None => self.submit_to(entries, self.inner.queue.clone(), Command::Append).await,
+        }
+    }
+
+    async fn submit_to<T>(
+        &self,
+        entries: Vec<(Vec<u8>, Hash)>,
+        queue: Option<mpsc::Sender<T>>,
+        wrap: impl FnOnce(Submission) -> T,
+    ) -> Result<u64, AppendError> {
         let shared = &self.inner.shared;
         if shared.failed.load(Ordering::SeqCst) {
             return Err(shared.refusal());
@@ -233,12 +306,12 @@ impl Log {
         let bytes: usize = entries.iter().map(|(entry, _)| entry.len()).sum();
         let permits = u32::try_from(bytes / BUDGET_UNIT + 1).unwrap_or(u32::MAX);
         let budget = self.inner.budget.clone().acquire_many_owned(permits).await;
-        let (Ok(budget), Some(queue)) = (budget, &self.inner.queue) else {
+        let (Ok(budget), Some(queue)) = (budget, queue) else {
             return Err(shared.refusal());
         };
         let (done, answer) = oneshot::channel();
         let submission = Submission { entries, done, budget };
-        if queue.send(Command::Append(submission)).await.is_err() {
+        if queue.send(wrap(submission)).await.is_err() {
             return Err(shared.refusal());
         }
         answer.await.unwrap_or_else(|_| Err(shared.refusal()))
@@ -294,6 +367,9 @@ impl Log {
     /// # Errors
     /// [`AppendError::Failed`] where the log failed before or meanwhile.
     pub async fn close(&self) -> Result<(), AppendError> {
+        if let Some(front) = &self.front {
+            front.close().await;
+        }
         if let Some(queue) = &self.inner.queue {
             // Where the queue is closed already, the thread is on its way out.
             let _ = queue.send(Command::Close).await;

@@ -7,6 +7,9 @@
 //! a write-ahead [`segment`] with one `fdatasync` and acknowledges; the integrator makes tiles
 //! of it, and within a second a checkpoint; the segment is removed once its tiles are durable.
 //!
+//! Where several nodes write one log, [`Log::append`] goes to their common [`sequence`] first, and
+//! each node feeds what it follows there into the same path.
+//!
 //! INVARIANTS
 //! - An acknowledged entry is in a durable segment or in durable tiles, always.
 //! - A checkpoint is signed only over acknowledged entries, and never over fewer than before.
@@ -29,6 +32,8 @@ pub mod proof;
 mod reader;
 mod recover;
 pub mod segment;
+pub mod sequence;
+mod shared;
 pub mod storage;
 pub mod tile;
 pub mod tlog_proof;
@@ -45,6 +50,7 @@ pub use merkle::Hash;
 pub use note::{NoteError, NoteSigner, NoteVerifier};
 pub use reader::{Entries, LogReadError, LogReader};
 pub use recover::OpenError;
+pub use sequence::{MAX_SEQUENCED_BYTES, Sequence, SequenceError, Sequenced, Sequencing};
 pub use tlog_proof::{ProofError, TlogProof};
 pub use trust::{Signed, Trust, TrustError};
 pub use verify::{Verification, Verified, VerifyError, verify_dir, verify_dir_against};

@@ -69,6 +69,30 @@ pub enum OpenError {
         /// The first missing entry.
         index: u64,
     },
+    /// The common sequence of several nodes cannot be asked.
+    #[error("the common sequence of the log cannot be reached: {reason}")]
+    Sequence {
+        /// What went wrong.
+        reason: String,
+    },
+    /// This node has seen more of the log than the common sequence has.
+    #[error(
+        "this node has {size} entries of the log and the common sequence only {end}: the database was set back, or the directory holds another log; restore the database, or move the directory away (it stays verifiable) to follow anew"
+    )]
+    SetBack {
+        /// Entries here.
+        size: u64,
+        /// Entries there.
+        end: u64,
+    },
+    /// This node's copy is not a beginning of the common sequence.
+    #[error(
+        "entry `{index}` is not the same here and in the common sequence: one of them was changed; keep both for the investigation, and move the directory away to follow anew"
+    )]
+    Diverged {
+        /// The entry they were compared at.
+        index: u64,
+    },
     /// A tile at the right edge of the tree cannot be used.
     #[error("the log's tiles cannot be taken up again")]
     Tile(#[from] TileError),
