@@ -20,13 +20,15 @@ pub mod mask;
 mod reader;
 mod recorder;
 mod seal;
+mod vouched;
 mod writer;
 
 pub use format::{MAX_HEADER_BYTES, MAX_SEALED_BYTES, RecordingMeta};
 pub use frame::{Frame, FrameKind, MAX_CHUNK_BYTES, MAX_WHOLE_FRAME_BYTES};
-pub use reader::{End, ReadError, RecordingReader, check};
+pub use reader::{End, ReadError, RecordingReader};
 pub use recorder::Recorder;
 pub use seal::{KeyWrap, KeyWrapError, SESSION_KEY_BYTES, SessionKey};
+pub use vouched::{Closing, Remains, Vouched, check, remains, verify};
 pub use writer::{
     ChunkFile, ChunkReceipt, ChunkSync, CreateError, MAX_CHUNK_AGE, Push, RecordError,
     RecordingWriter, Summary,

@@ -1,4 +1,4 @@
-//! Reading a recording, with at most one chunk in memory, and checking one against the log.
+//! Reading a recording, with at most one chunk in memory, held against the log where it is known.
 //!
 //! Flows in: a file nobody vouches for. Flows out: frames that are exactly those recorded, in
 //! their order, up to the first chunk that is not.
@@ -16,6 +16,7 @@ use super::format::{
 };
 use super::frame::{Frame, FrameCursor, MAX_CHUNK_BYTES};
 use super::seal::{KeyWrap, KeyWrapError, Place, SessionKey};
+use super::vouched::Vouched;
 use super::writer::Summary;
 use crate::log::Hash;
 
@@ -37,6 +38,12 @@ pub enum ReadError {
         /// The first bad chunk.
         index: u32,
     },
+    /// It is the recording of another session.
+    #[error("it is the recording of session `{}`", found.escape_debug())]
+    OtherSession {
+        /// Whose it says it is.
+        found: String,
+    },
     /// Something follows the recording's end.
     #[error("chunk `{index}` follows the end of the recording")]
     Trailing {
@@ -51,13 +58,28 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// The first bad chunk, where the failure is of one.
+    #[must_use]
+    pub fn chunk(&self) -> Option<u32> {
+        match self {
+            Self::ChunkDamaged { index }
+            | Self::Trailing { index }
+            | Self::ChunkMissing { index } => Some(*index),
+            // A header stands for all that follows it.
+            Self::NotARecording | Self::OtherSession { .. } | Self::Key(_) => Some(0),
+            Self::Io(_) => None,
+        }
+    }
+}
+
 /// How a recording ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// It was closed.
     Finished(Summary),
     /// It was not: the process or machine died, or the file was cut. What the log knows of its
-    /// chunks tells which ([`check`]).
+    /// chunks tells which ([`RecordingReader::against`]).
     Unfinished {
         /// Whole chunks.
         chunks: u32,
@@ -77,6 +99,7 @@ pub struct RecordingReader<R> {
     cursor: FrameCursor,
     bytes: u64,
     frame_bytes: u64,
+    vouched: Option<Vouched>,
     end: Option<End>,
 }
 
@@ -106,8 +129,21 @@ impl<R: Read> RecordingReader<R> {
             cursor: FrameCursor::default(),
             bytes: preamble.bytes,
             frame_bytes: 0,
+            vouched: None,
             end: None,
         })
+    }
+
+    /// Holds every chunk read from now on, and the end, against what the log says.
+    ///
+    /// # Errors
+    /// [`ReadError::OtherSession`].
+    pub fn against(mut self, vouched: Vouched) -> Result<Self, ReadError> {
+        if self.meta.session != vouched.session {
+            return Err(ReadError::OtherSession { found: self.meta.session });
+        }
+        self.vouched = Some(vouched);
+        Ok(self)
     }
 
     /// What was known of the session when it began. Proved to be what was recorded once the
@@ -152,6 +188,9 @@ impl<R: Read> RecordingReader<R> {
             ScannedChunk::Cut { bytes } => return self.unfinished(bytes),
             ScannedChunk::Damaged => return Err(damaged),
         };
+        if let Some(vouched) = &self.vouched {
+            vouched.admit(index, &hash)?;
+        }
         self.bytes += bytes.len() as u64;
         let place = Place { session: &self.meta.session, index, previous: &previous };
         let sealed = bytes.get_mut(CHUNK_HEAD_BYTES..).unwrap_or_default();
@@ -172,6 +211,7 @@ impl<R: Read> RecordingReader<R> {
                 if self.scanner.next_chunk()? != ScannedChunk::End {
                     return Err(ReadError::Trailing { index: index + 1 });
                 }
+                self.admit_end(index + 1, 0)?;
                 self.end = Some(End::Finished(Summary {
                     chunks: index + 1,
                     bytes: self.bytes,
@@ -184,7 +224,12 @@ impl<R: Read> RecordingReader<R> {
         Ok(())
     }
 
+    fn admit_end(&self, index: u32, cut_bytes: u64) -> Result<(), ReadError> {
+        self.vouched.as_ref().map_or(Ok(()), |vouched| vouched.admit_end(index, cut_bytes))
+    }
+
     fn unfinished(&mut self, cut_bytes: u64) -> Result<(), ReadError> {
+        self.admit_end(self.scanner.index, cut_bytes)?;
         self.end = Some(End::Unfinished {
             chunks: self.scanner.index,
             head: self.scanner.previous,
@@ -210,38 +255,6 @@ fn expand(compressed: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     decompress(data, length)
-}
-
-/// Checks a recording, without its key, against the hashes that the log has of its chunks, from
-/// the first on; `logged` may be shorter where the last chunk was never logged. Returns the
-/// number of chunks in the file.
-///
-/// # Errors
-/// [`ReadError::ChunkDamaged`] with the first chunk flipped, dropped, swapped or put in,
-/// [`ReadError::ChunkMissing`] where the file was cut, [`ReadError::NotARecording`],
-/// [`ReadError::Io`].
-pub fn check(path: &Path, logged: &[Hash]) -> Result<u32, ReadError> {
-    let mut input = BufReader::new(File::open(path)?);
-    let preamble = read_header(&mut input)?.ok_or(ReadError::NotARecording)?;
-    let mut scanner = ChunkScanner::new(input, preamble.hash);
-    let mut logged = logged.iter();
-    loop {
-        let index = scanner.index;
-        match scanner.next_chunk()? {
-            ScannedChunk::Whole { hash, .. } => {
-                if logged.next().is_some_and(|known| *known != hash) {
-                    return Err(ReadError::ChunkDamaged { index });
-                }
-            }
-            ScannedChunk::Damaged => return Err(ReadError::ChunkDamaged { index }),
-            ScannedChunk::End | ScannedChunk::Cut { .. } => {
-                return match logged.next() {
-                    Some(_) => Err(ReadError::ChunkMissing { index }),
-                    None => Ok(index),
-                };
-            }
-        }
-    }
 }
 
 #[cfg(test)]
