@@ -13,6 +13,7 @@ mod around;
 mod attempts;
 mod auditor;
 mod authorize;
+mod chunk_log;
 mod clock;
 mod connect;
 mod end;
@@ -33,13 +34,12 @@ use std::time::Duration;
 
 use portcullis_domain::Timestamp;
 use portcullis_evidence::log::Log;
-use portcullis_evidence::recording::ChunkReceipt;
 use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
 use portcullis_store::{KeyWrap, Store};
-use tokio::sync::mpsc;
 
 pub use around::HOST_SUFFIX;
 pub use auditor::{AuditError, Auditor};
+pub use chunk_log::{logged_chunk, logged_closing, remains_detail};
 pub use clock::{Clock, SystemClock};
 pub use connect::{ConnectError, TargetCredential};
 pub use end::EndReason;
@@ -53,6 +53,7 @@ pub use snapshot::{LEASE, RefreshError, Snapshot};
 pub use token::{Issued, SignedIn};
 
 use crate::attempts::Sources;
+use crate::chunk_log::ChunkLog;
 use crate::registry::Registry;
 use crate::snapshot::Current;
 
@@ -97,7 +98,7 @@ struct Inner {
     recordings: PathBuf,
     recording_keys: KeyWrap,
     hasher: Hasher,
-    receipts: mpsc::Sender<ChunkReceipt>,
+    chunk_log: ChunkLog,
     node: String,
     stopping: AtomicBool,
 }
@@ -107,11 +108,11 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, RefreshError> {
         let current = Current::load(&parts.store, parts.clock.now()).await?;
         let auditor = Auditor::new(parts.log);
-        let receipts = recorder::log_chunks(auditor.clone(), Arc::clone(&parts.clock));
+        let chunk_log = ChunkLog::start(auditor.clone(), Arc::clone(&parts.clock));
         Ok(Self(Arc::new(Inner {
             store: parts.store,
             auditor,
-            receipts,
+            chunk_log,
             clock: parts.clock,
             current,
             registry: Registry::default(),
@@ -205,8 +206,8 @@ impl Gateway {
         &self.0.registry
     }
 
-    pub(crate) fn receipts(&self) -> &mpsc::Sender<ChunkReceipt> {
-        &self.0.receipts
+    pub(crate) fn chunk_log(&self) -> &ChunkLog {
+        &self.0.chunk_log
     }
 
     pub(crate) fn sources(&self) -> &Sources {

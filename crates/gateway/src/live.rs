@@ -317,7 +317,7 @@ impl LiveSession {
         let reason = self.has_ended().unwrap_or(EndReason::ClientLeft);
         self.0.gateway.registry().remove(self.0.id);
         let recording = match &self.0.recorder {
-            Some(recorder) => recorder.finish(&reason).await,
+            Some(recorder) => recorder.finish(&self.0.gateway, &reason).await,
             None => None,
         };
         let mut event = self
@@ -439,7 +439,7 @@ impl LiveSession {
             Some(grant) => event.detail("grant", grant.to_string()),
             None => event,
         };
-        self.0.gateway.auditor().write(event).await?;
+        let opened_entry = self.0.gateway.auditor().write(event).await?;
         let record = SessionRecord {
             id: self.0.id,
             user: self.0.who.user().clone(),
@@ -451,6 +451,7 @@ impl LiveSession {
             grant: self.0.terms.grant,
             node: self.0.gateway.node().to_owned(),
             started_at: self.0.opened,
+            opened_entry: Some(opened_entry),
             end: None,
         };
         self.0.gateway.store().open_session(&record).await?;

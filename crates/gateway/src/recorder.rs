@@ -1,5 +1,5 @@
 //! Recording a session: what passes is put into evidence's recording, typed input masked where the
-//! terminal does not echo it, and every chunk's hash is put into the audit log.
+//! terminal does not echo it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -7,31 +7,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_domain::audit::{Activity, Event};
 use portcullis_domain::{SessionId, Target, Terms};
 use portcullis_evidence::recording::mask::InputMask;
 use portcullis_evidence::recording::{
-    ChunkReceipt, ChunkSync, Frame, FrameKind, KeyWrapError, Recorder, RecordingMeta,
-    SESSION_KEY_BYTES,
+    ChunkSync, Frame, FrameKind, KeyWrapError, Recorder, RecordingMeta, SESSION_KEY_BYTES, Summary,
 };
 use portcullis_store::KeyWrap;
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
+use crate::chunk_log::{remains_detail, summary_detail};
 use crate::end::EndReason;
 use crate::permit::Authenticated;
 
 /// File name ending of a recording.
 pub const RECORDING_SUFFIX: &str = "rec";
-/// Chunks written but not yet in the log, over all sessions; beyond it recordings wait.
-const RECEIPT_QUEUE: usize = 1024;
-/// Chunks whose entries are written together at most.
-const RECEIPTS_AT_ONCE: usize = 512;
-/// How long chunks are gathered.
-const RECEIPT_MOMENT: Duration = Duration::from_millis(50);
 /// Characters of a command in one event; a longer command is several events.
 const COMMAND_PIECE: usize = 4096;
 /// Time that stands for "nothing is waiting".
@@ -162,45 +155,6 @@ impl portcullis_evidence::recording::KeyWrap for RecordingKeys<'_> {
     }
 }
 
-/// Starts the one task that puts the hashes of written chunks into the log, for all sessions. What
-/// is written within a moment goes in together: a session that writes fast fills many chunks a
-/// second, and nothing waits for their entries.
-pub(crate) fn log_chunks(
-    auditor: crate::Auditor,
-    clock: Arc<dyn crate::Clock>,
-) -> mpsc::Sender<ChunkReceipt> {
-    let (receipts, mut queue) = mpsc::channel(RECEIPT_QUEUE);
-    tokio::spawn(async move {
-        let mut batch: Vec<ChunkReceipt> = Vec::new();
-        while queue.recv_many(&mut batch, RECEIPTS_AT_ONCE).await > 0 {
-            tokio::time::sleep(RECEIPT_MOMENT).await;
-            while batch.len() < RECEIPTS_AT_ONCE
-                && let Ok(receipt) = queue.try_recv()
-            {
-                batch.push(receipt);
-            }
-            let now = clock.now();
-            let events = batch.drain(..).map(|receipt| chunk_event(&receipt, now)).collect();
-            // A log that fails closes the gate and ends every session by itself.
-            if auditor.write_all(events).await.is_err() {
-                return;
-            }
-        }
-    });
-    receipts
-}
-
-fn chunk_event(receipt: &ChunkReceipt, now: portcullis_domain::Timestamp) -> Event {
-    let mut event = Event::new(Activity::Recording, now)
-        .detail("chunk", receipt.index)
-        .detail("sha256", hex_of(receipt.hash.as_bytes()))
-        .detail("bytes", receipt.bytes)
-        .detail("from_us", micros(receipt.from))
-        .detail("to_us", micros(receipt.to));
-    event.session = receipt.session.parse().ok();
-    event
-}
-
 impl SessionRecorder {
     pub(crate) async fn create(
         gateway: &Gateway,
@@ -223,7 +177,7 @@ impl SessionRecorder {
             ..RecordingMeta::default()
         };
         let keys = gateway.recording_keys().clone();
-        let receipts = gateway.receipts().clone();
+        let receipts = gateway.chunk_log().receipts();
         let file = path.clone();
         let created = tokio::task::spawn_blocking(move || {
             let start = Instant::now();
@@ -315,8 +269,23 @@ impl SessionRecorder {
         Ok(())
     }
 
-    /// Writes what is left and closes the file. Its summary for the log, `None` if it failed.
-    pub(crate) async fn finish(&self, reason: &EndReason) -> Option<serde_json::Value> {
+    /// Writes what is left and closes the file. What the session's closing entry says of it: its
+    /// summary, or what is left where it failed. Every chunk is in the log when this returns.
+    pub(crate) async fn finish(
+        &self,
+        gateway: &Gateway,
+        reason: &EndReason,
+    ) -> Option<serde_json::Value> {
+        let finished = self.close(reason).await;
+        gateway.chunk_log().logged().await;
+        if let Some(summary) = finished {
+            return Some(summary_detail(&summary));
+        }
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || remains_detail(&path)).await.ok().flatten()
+    }
+
+    async fn close(&self, reason: &EndReason) -> Option<Summary> {
         let now = Instant::now();
         let left: Vec<(u32, Vec<u8>)> =
             self.masks().drain().map(|(channel, mut mask)| (channel, mask.finish())).collect();
@@ -325,17 +294,8 @@ impl SessionRecorder {
         }
         let label = format!("ended: {}", reason.as_str());
         self.put(FrameKind::Marker, 0, now, label.as_bytes()).await.ok()?;
-        match self.recorder.close().await {
-            Ok(summary) => Some(json!({
-                "chunks": summary.chunks,
-                "bytes": summary.bytes,
-                "sha256": hex_of(summary.head.as_bytes()),
-            })),
-            Err(error) => {
-                tracing::error!(%error, "a recording could not be closed");
-                None
-            }
-        }
+        let closed = self.recorder.close().await;
+        closed.inspect_err(|error| tracing::error!(%error, "a recording could not be closed")).ok()
     }
 
     /// Frames from now on, for a watcher.
@@ -409,10 +369,6 @@ fn size(cols: u32, rows: u32) -> FrameKind {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An error with what caused it, for the log.

@@ -34,6 +34,10 @@ pub struct SessionRecord {
     pub node: String,
     /// When it began.
     pub started_at: Timestamp,
+    /// Index of its opening entry in the audit log. A hint where to begin to read: whoever uses
+    /// it looks whether the entry is there.
+    #[serde(default)]
+    pub opened_entry: Option<u64>,
     /// How it ended; `None` while it lives.
     pub end: Option<SessionEnd>,
 }

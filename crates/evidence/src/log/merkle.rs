@@ -40,6 +40,12 @@ impl Hash {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Reads what `Display` writes: 64 digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        Self::from_slice(&hex::decode(text).ok()?)
+    }
+
     /// Standard base64 (RFC 4648 section 4), as checkpoints carry it.
     #[must_use]
     pub fn to_base64(&self) -> String {

@@ -127,6 +127,7 @@ pub(crate) fn session(user: &str, node: &str, started_at: Timestamp) -> SessionR
         grant: None,
         node: node.to_owned(),
         started_at,
+        opened_entry: Some(7),
         end: None,
     }
 }
