@@ -162,7 +162,12 @@ impl Client {
 
     /// `GET`, line by line as they come.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
-        let response = self.send(Method::GET, path, None).await?;
+        self.lines_of(Method::GET, path).await
+    }
+
+    /// An answer to this method, line by line as they come.
+    pub(crate) async fn lines_of(&self, method: Method, path: &str) -> Result<Lines, ClientError> {
+        let response = self.send(method, path, None).await?;
         Ok(Lines::new(self.address.clone(), response.into_body()))
     }
 

@@ -27,6 +27,8 @@ mod second_person;
 mod secrets;
 mod sessions;
 mod ssh_config;
+mod trail;
+mod verify_recordings;
 pub mod view;
 mod weakening;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use portcullis_domain::Timestamp;
 use portcullis_domain::audit::{Activity, Event, Outcome};
-use portcullis_store::{MAX_PAGE, Page, SessionFilter, SessionRecord};
+use portcullis_gateway::{RECORDING_SUFFIX, remains_detail};
+use portcullis_store::{MAX_PAGE, Page, SessionEnd, SessionFilter, SessionRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Control, ControlError};
@@ -17,6 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
 /// A node not seen for this long does not live, as far as sharing out work goes.
 const NODE_LIVES: Duration = Duration::from_secs(30);
+/// What is said of a session that ended with its node.
+const NOT_CLOSED: &str = "the node stopped without closing it";
 /// Failed attempts untouched for this long are forgotten.
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -76,14 +79,25 @@ impl Control {
             let ours =
                 |session: &&SessionRecord| session.node == node && session.started_at < started;
             for session in found.iter().filter(ours) {
+                let path =
+                    self.gateway().recordings().join(format!("{}.{RECORDING_SUFFIX}", session.id));
+                let left = tokio::task::spawn_blocking(move || remains_detail(&path)).await;
+                let recording = left.ok().flatten().unwrap_or_default();
                 let event = Event::new(Activity::SessionClose, now)
                     .user(&session.user)
                     .target(&session.target)
                     .environment(&session.environment)
                     .session(session.id)
                     .detail("reason", "node_killed")
-                    .outcome(Outcome::Failed("the node stopped without closing it".into()));
+                    .outcome(Outcome::Failed(NOT_CLOSED.into()));
+                // From here on the log vouches for what is left of the recording.
+                let event = match recording.is_null() {
+                    true => event,
+                    false => event.detail("recording", recording.clone()),
+                };
                 self.audit(event).await?;
+                let end = SessionEnd { at: now, reason: NOT_CLOSED.into(), recording };
+                store.close_session(session.id, end).await?;
             }
         }
         store.close_orphans(node, started, now).await?;

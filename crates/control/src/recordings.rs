@@ -11,14 +11,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_domain::ControlAction;
 use portcullis_domain::audit::Activity;
-use portcullis_evidence::recording::asciicast::{AsciicastOptions, AsciicastVersion, export};
-use portcullis_evidence::recording::{Frame, FrameKind, RecordingReader};
+use portcullis_evidence::recording::asciicast::{
+    AsciicastOptions, AsciicastVersion, ExportError, export,
+};
+use portcullis_evidence::recording::{
+    Frame, FrameKind, ReadError, RecordingReader, Vouched, check,
+};
 use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
-use portcullis_store::KeyWrap;
+use portcullis_store::{KeyWrap, SessionRecord};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::view::{FrameView, RecordingFormat};
-use crate::{Control, ControlError};
+use crate::trail::trail_of;
+use crate::view::{FrameView, RecordingFormat, RecordingWanted};
+use crate::{Control, ControlError, ErrorKind};
 
 /// Frames or pieces waiting for a slow reader.
 pub const FRAME_QUEUE: usize = 256;
@@ -34,16 +39,15 @@ impl Control {
         &self,
         who: &Authenticated,
         id: &str,
-        format: RecordingFormat,
-        input: bool,
+        wanted: RecordingWanted,
     ) -> Result<RecordingStream, ControlError> {
-        let (path, keys) = self.may_read(who, id).await?;
+        let source = self.may_read(who, id).await?;
         let (out, queue) = mpsc::channel(FRAME_QUEUE);
         let (begun, begins) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             let buffer = Vec::with_capacity(PIECE_BYTES);
             let mut pieces = Pieces { out, buffer, begun: Some(begun) };
-            let done = write_as(&path, &keys, format, input, &mut pieces);
+            let done = source.write_as(wanted, &mut pieces);
             pieces.end(done);
         });
         // What cannot be read at all is an answer of its own and not a stream that breaks off.
@@ -54,13 +58,18 @@ impl Control {
         }
     }
 
-    async fn may_read(
+    /// A session by its id, where the caller may read its recording.
+    pub(crate) async fn readable_session(
         &self,
         who: &Authenticated,
         id: &str,
-    ) -> Result<(PathBuf, KeyWrap), ControlError> {
+    ) -> Result<SessionRecord, ControlError> {
         self.must_hold(who, ControlAction::ReadRecordings, Activity::RecordingRead).await?;
-        let record = self.find_session(who, id).await?;
+        self.find_session(who, id).await
+    }
+
+    async fn may_read(&self, who: &Authenticated, id: &str) -> Result<Source, ControlError> {
+        let record = self.readable_session(who, id).await?;
         if let Some(live) = self.gateway().live_session(record.id)
             && let Some(recorder) = live.recorder()
         {
@@ -77,8 +86,20 @@ impl Control {
             .session(record.id)
             .detail("of", record.user.as_str());
         self.audit(event).await?;
-        Ok((path, self.gateway().recording_keys().clone()))
+        let log = self.gateway().auditor().log();
+        let (reader, size) = (log.reader(), log.size());
+        let trail = tokio::task::spawn_blocking(move || trail_of(&reader, size, &record)).await;
+        let trail = trail.map_err(|_| ControlError::unavailable("reading was interrupted"))??;
+        let keys = self.gateway().recording_keys().clone();
+        Ok(Source { path, keys, vouched: trail.vouched })
     }
+}
+
+/// A recording someone may read, and what the log says of it.
+struct Source {
+    path: PathBuf,
+    keys: KeyWrap,
+    vouched: Vouched,
 }
 
 /// The frames written so far, for a watcher who joins late.
@@ -97,32 +118,48 @@ pub(crate) fn past_frames(path: &std::path::Path, keys: &KeyWrap) -> Vec<Frame> 
     frames.into()
 }
 
-fn write_as(
-    path: &std::path::Path,
-    keys: &KeyWrap,
-    format: RecordingFormat,
-    input: bool,
-    to: &mut Pieces,
-) -> Result<(), ControlError> {
-    let mut reader =
-        RecordingReader::open(path, &RecordingKeys(keys)).map_err(ControlError::unavailable)?;
-    let version = match format {
-        RecordingFormat::AsciicastV2 => AsciicastVersion::V2,
-        RecordingFormat::AsciicastV3 => AsciicastVersion::V3,
-        RecordingFormat::Frames => {
-            while let Some(frame) = reader.next_frame().map_err(ControlError::unavailable)? {
-                if frame.kind == FrameKind::Input && !input {
-                    continue;
-                }
-                serde_json::to_writer(&mut *to, &frame_view(&frame))
-                    .map_err(ControlError::unavailable)?;
-                to.write_all(b"\n").map_err(ControlError::unavailable)?;
-            }
-            return Ok(());
+impl Source {
+    fn write_as(self, wanted: RecordingWanted, to: &mut Pieces) -> Result<(), ControlError> {
+        let RecordingWanted { format, input, up_to_damage } = wanted;
+        if !up_to_damage {
+            check(&self.path, &self.vouched).map_err(damaged)?;
         }
+        let mut reader = RecordingReader::open(&self.path, &RecordingKeys(&self.keys))
+            .and_then(|reader| reader.against(self.vouched))
+            .map_err(damaged)?;
+        let version = match format {
+            RecordingFormat::AsciicastV2 => AsciicastVersion::V2,
+            RecordingFormat::AsciicastV3 => AsciicastVersion::V3,
+            RecordingFormat::Frames => {
+                while let Some(frame) = reader.next_frame().map_err(damaged)? {
+                    if frame.kind == FrameKind::Input && !input {
+                        continue;
+                    }
+                    serde_json::to_writer(&mut *to, &frame_view(&frame))
+                        .map_err(ControlError::unavailable)?;
+                    to.write_all(b"\n").map_err(ControlError::unavailable)?;
+                }
+                return Ok(());
+            }
+        };
+        let options = AsciicastOptions { version, channel: None, input };
+        export(&mut reader, options, to).map_err(|error| match error {
+            ExportError::Read(error) => damaged(error),
+            ExportError::Write(error) => ControlError::unavailable(error),
+        })
+    }
+}
+
+/// What reading met: the first bad chunk is named.
+fn damaged(error: ReadError) -> ControlError {
+    let message = match error.chunk() {
+        Some(_) => format!(
+            "the recording does not verify: {error}; `portcullis sessions verify` says more, \
+             `--up-to-damage` shows what stands before"
+        ),
+        None => error.to_string(),
     };
-    let options = AsciicastOptions { version, channel: None, input };
-    export(&mut reader, options, to).map_err(ControlError::unavailable)
+    ControlError::new(ErrorKind::Unavailable, "recording_damaged", message)
 }
 
 /// A frame as the API gives it.

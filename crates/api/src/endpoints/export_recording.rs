@@ -4,9 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::RecordingFormat;
+use portcullis_control::view::{RecordingFormat, RecordingWanted};
 use portcullis_domain::ControlAction;
-use serde::Deserialize;
 
 use crate::body::{Asked, Named};
 use crate::caller::Caller;
@@ -27,25 +26,16 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     route: |method| on(method, handle),
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordingQuery {
-    #[serde(default)]
-    format: RecordingFormat,
-    #[serde(default)]
-    input: bool,
-}
-
 async fn handle(
     State(control): State<Control>,
     State(streams): State<Streams>,
     caller: Caller,
     Named(id): Named<String>,
-    Asked(query): Asked<RecordingQuery>,
+    Asked(query): Asked<RecordingWanted>,
 ) -> Result<Response, Problem> {
     let stream = streams.open(caller, ControlAction::ReadRecordings)?;
     let who = stream.caller().who();
-    let pieces = control.recording(who, &id, query.format, query.input).await?;
+    let pieces = control.recording(who, &id, query).await?;
     let media = match query.format {
         RecordingFormat::Frames => "application/x-ndjson",
         RecordingFormat::AsciicastV2 | RecordingFormat::AsciicastV3 => "application/x-asciicast",

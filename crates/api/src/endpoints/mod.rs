@@ -43,6 +43,7 @@ mod show_request;
 mod ssh_config;
 mod tail_audit;
 mod verify_audit;
+mod verify_recordings;
 mod watch_session;
 mod who_can;
 mod whoami;
@@ -85,6 +86,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     kill_session::ENDPOINT,
     watch_session::ENDPOINT,
     export_recording::ENDPOINT,
+    verify_recordings::ENDPOINT,
     place_hold::ENDPOINT,
     list_holds::ENDPOINT,
     lift_hold::ENDPOINT,

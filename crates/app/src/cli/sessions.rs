@@ -1,4 +1,6 @@
-//! Sessions: list, watch live, play back, export, end.
+//! Sessions: list, watch live, play back, export, verify, end.
+
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -6,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use portcullis_control::view::{FrameView, ReasonBody, RecordingFormat, SessionQuery, SessionRow};
+use portcullis_control::view::{
+    FrameView, ReasonBody, RecordingFormat, RecordingWanted, SessionQuery, SessionRow,
+};
 use portcullis_domain::{format_duration, parse_duration};
-use serde::Serialize;
 
 use crate::client::{Client, Lines, path, with_query};
 use crate::context::{Context, now};
@@ -46,6 +49,11 @@ pub(super) enum Session {
     /// The file holds the terminal's output as it was: play it with something that is prepared
     /// for hostile output, or use `sessions play`.
     Export(Export),
+    /// Hold recordings against the audit log
+    ///
+    /// Every chunk is opened and its hash compared with the one that was logged when it was
+    /// written; the first bad chunk is named. `audit verify` shows that the log was not changed.
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +82,9 @@ pub(super) struct Play {
     /// Longest pause, such as `2s`; `0s` plays without any
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_idle: Option<Duration>,
+    /// Play one that does not verify, up to its first bad chunk
+    #[arg(long)]
+    up_to_damage: bool,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +97,9 @@ pub(super) struct Export {
     /// With what was typed (masked where echo was off)
     #[arg(long)]
     input: bool,
+    /// Write one that does not verify, up to its first bad chunk
+    #[arg(long)]
+    up_to_damage: bool,
     /// Write to this file, which must not exist
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -101,12 +115,6 @@ pub(super) enum Format {
     AsciicastV3,
 }
 
-#[derive(Serialize)]
-struct RecordingQuery {
-    format: RecordingFormat,
-    input: bool,
-}
-
 impl Sessions {
     pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let (client, out) = (context.client()?, context.out);
@@ -118,7 +126,7 @@ impl Sessions {
                 show(out, frames, None).await?;
             }
             Session::Play(play) => {
-                let frames = recording(&client, &play.id).await?;
+                let frames = recording(&client, &play).await?;
                 show(out, frames, Some((play.speed, play.max_idle))).await?;
             }
             Session::Kill { id, reason } => {
@@ -128,6 +136,7 @@ impl Sessions {
                 out.either(&ended, |out| out.line(&format!("session {id} has been ended")))?;
             }
             Session::Export(export) => export.run(&client).await?,
+            Session::Verify(verify) => return verify.run(&client, out).await,
         }
         Ok(Outcome::Done)
     }
@@ -180,7 +189,7 @@ impl Export {
             Format::AsciicastV2 => RecordingFormat::AsciicastV2,
             Format::AsciicastV3 => RecordingFormat::AsciicastV3,
         };
-        let query = RecordingQuery { format, input: self.input };
+        let query = RecordingWanted { format, input: self.input, up_to_damage: self.up_to_damage };
         let path = with_query(&path("/v1/sessions/{}/recording", &[&self.id]), &query);
         let Some(file_path) = &self.output else {
             return client.pieces(&path, write_out).await;
@@ -201,9 +210,13 @@ impl Export {
     }
 }
 
-async fn recording(client: &Client, id: &str) -> Result<Lines, Failure> {
-    let query = RecordingQuery { format: RecordingFormat::Frames, input: false };
-    Ok(client.lines(&with_query(&path("/v1/sessions/{}/recording", &[id]), &query)).await?)
+async fn recording(client: &Client, play: &Play) -> Result<Lines, Failure> {
+    let query = RecordingWanted {
+        format: RecordingFormat::Frames,
+        input: false,
+        up_to_damage: play.up_to_damage,
+    };
+    Ok(client.lines(&with_query(&path("/v1/sessions/{}/recording", &[&play.id]), &query)).await?)
 }
 
 /// Shows frames until they end or the viewer presses Ctrl-C, and puts the terminal back.

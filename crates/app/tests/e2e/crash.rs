@@ -154,6 +154,18 @@ fn recordings_are_whole(gate: &Gate) {
         long |= output.windows(6).any(|window| window == b"20000\n");
     }
     assert!(chunks > 0 && long, "no recording had a chunk in the log");
+    let (status, text) = gate.api("carol").call("POST", "/v1/recordings/verify", None);
+    assert_eq!(status, 200, "{text}");
+    let lines: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let done = &lines.last().unwrap()["done"];
+    assert!(done["bad"] == 0 && done["checked"].as_u64() > Some(0), "{text}");
+    // What the dead node left is vouched for by the entry that closed its session.
+    let left = |line: &Value| {
+        let found = &line["recording"];
+        found["state"] == "unfinished" && found["chunks"] == found["vouched"]
+    };
+    assert!(lines.iter().any(left), "{text}");
 }
 
 fn sessions(gate: &Gate) -> BTreeSet<String> {

@@ -31,4 +31,5 @@ mod hostile_target;
 mod live;
 mod matrix;
 mod nodes;
+mod recorded;
 mod recording;

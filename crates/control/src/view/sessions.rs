@@ -68,6 +68,21 @@ pub struct FrameView {
     pub rows: Option<u32>,
 }
 
+/// How a recording is wanted.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingWanted {
+    /// In which format.
+    #[serde(default)]
+    pub format: RecordingFormat,
+    /// With what was typed.
+    #[serde(default)]
+    pub input: bool,
+    /// Whether one that does not verify is given up to its first bad chunk, where it breaks off.
+    #[serde(default)]
+    pub up_to_damage: bool,
+}
+
 /// A recording's format on export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,4 +94,95 @@ pub enum RecordingFormat {
     AsciicastV2,
     /// asciicast v3.
     AsciicastV3,
+}
+
+/// What holding a recording against the audit log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// It is what was recorded, from the first chunk to the mark of its end.
+    Verified,
+    /// It is what was recorded, as far as it goes: the node or the disk failed before its end.
+    Unfinished,
+    /// Its session is live; what there is so far is what was recorded.
+    Live,
+    /// A chunk was changed, dropped, swapped, put in or cut.
+    Damaged,
+    /// The log knows of it, and the file is not there.
+    Missing,
+    /// It was removed, as the log says.
+    Removed,
+    /// Another node has it.
+    Elsewhere,
+    /// The session was not recorded.
+    NotRecorded,
+}
+
+impl RecordingState {
+    /// Whether somebody must look into it.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Damaged | Self::Missing)
+    }
+
+    /// The name in JSON and in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Unfinished => "unfinished",
+            Self::Live => "live",
+            Self::Damaged => "damaged",
+            Self::Missing => "missing",
+            Self::Removed => "removed",
+            Self::Elsewhere => "elsewhere",
+            Self::NotRecorded => "not_recorded",
+        }
+    }
+}
+
+/// A recording held against the audit log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifiedRecording {
+    /// The session.
+    pub session: SessionId,
+    /// What was found.
+    pub state: RecordingState,
+    /// Good chunks in the file, where all are good.
+    pub chunks: u32,
+    /// Chunks the log vouches for.
+    pub vouched: u32,
+    /// Of these, the chunks whose hashes were logged as they were written.
+    pub logged: u32,
+    /// The hash that stands for the whole file, from the session's closing entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_sha256: Option<String>,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// The first chunk that is not the one recorded, or is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bad_chunk: Option<u32>,
+    /// What there is to say about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// A line of the answer to `sessions verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLine {
+    /// A recording.
+    Recording(VerifiedRecording),
+    /// That was all.
+    Done {
+        /// Sessions looked at.
+        checked: u64,
+        /// Recordings damaged or missing.
+        bad: u64,
+        /// Entries of the log they were held against.
+        log_size: u64,
+    },
+    /// It could not be carried on.
+    Failed {
+        /// Why.
+        why: String,
+    },
 }

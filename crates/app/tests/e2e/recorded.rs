@@ -1,0 +1,177 @@
+//! Recordings as evidence: whatever is done to one on the disk is found, with its first bad chunk.
+
+use std::fs;
+use std::path::PathBuf;
+
+use portcullis_testkit::TempDir;
+use serde_json::Value;
+
+use crate::gate::{Gate, Plan};
+use crate::node::portcullis;
+use crate::recording::{export, output_of};
+
+/// A person at the command line, signed in.
+pub(crate) struct Desk<'a> {
+    gate: &'a Gate,
+    home: TempDir,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn of(gate: &'a Gate, name: &str) -> Self {
+        let desk = Self { gate, home: TempDir::new().unwrap() };
+        let secrets = [("PORTCULLIS_PASSWORD", gate.person(name).password.clone())];
+        let (code, text) = desk.with(&["login", name], &secrets, &gate.code(name));
+        assert_eq!(code, Some(0), "{text}");
+        desk
+    }
+
+    /// The exit code and everything said.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.with(arguments, &[], "")
+    }
+
+    fn with(
+        &self,
+        arguments: &[&str],
+        secrets: &[(&str, String)],
+        code: &str,
+    ) -> (Option<i32>, String) {
+        let address = format!("http://{}", self.gate.node.api);
+        let mut environment = vec![
+            ("PORTCULLIS_HOME", self.home.path().to_str().unwrap()),
+            ("PORTCULLIS_ADDRESS", address.as_str()),
+            ("PORTCULLIS_CODE", code),
+        ];
+        environment.extend(secrets.iter().map(|(name, value)| (*name, value.as_str())));
+        let output = portcullis(arguments, &environment);
+        let both = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&both).into_owned())
+    }
+}
+
+/// The file of a session's recording.
+pub(crate) fn file_of(gate: &Gate, session: &str) -> PathBuf {
+    gate.path(&format!("data/recordings/{session}.rec"))
+}
+
+/// Runs a command through the gate and returns its closed session.
+pub(crate) fn session_of(gate: &Gate, target: &str, command: &str) -> String {
+    let closed = |entries: &[crate::gate::Entry]| {
+        entries.iter().filter(|entry| entry.activity() == "session.close").count()
+    };
+    let before = closed(&gate.audit());
+    let _ = gate.client("alice", target).run(&[command]).assert_success();
+    let deadline = std::time::Instant::now() + crate::gate::SOON;
+    loop {
+        let entries = gate.audit();
+        if closed(&entries) > before {
+            let last = entries.iter().rfind(|entry| entry.activity() == "session.close").unwrap();
+            return last.detail("session").to_owned();
+        }
+        assert!(std::time::Instant::now() < deadline, "the session was not closed");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Where each chunk begins, and the end of the file.
+fn chunks(file: &[u8]) -> Vec<usize> {
+    let length = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let mut places = vec![12 + length(8)];
+    while *places.last().unwrap() < file.len() {
+        let at = *places.last().unwrap();
+        places.push(at + 12 + length(at));
+    }
+    places
+}
+
+#[test]
+fn what_is_done_to_a_recording_is_found_and_its_first_bad_chunk_named() {
+    let gate = Plan::base().start();
+    let noise = "head -c 1500000 /dev/urandom | base64 -w 76";
+    let (one, other) = (session_of(&gate, "web", noise), session_of(&gate, "web", noise));
+    let closing = gate.wait_for_entry("the end", |entry| {
+        entry.activity() == "session.close" && entry.detail("session") == one
+    });
+    let recording = &closing.event()["unmapped"]["recording"];
+    let file = file_of(&gate, &one);
+    let good = fs::read(&file).unwrap();
+    let places = chunks(&good);
+    let count = places.len() - 1;
+    assert!(count > 5, "{count} chunks");
+    assert_eq!(recording["chunks"], count, "{recording}");
+    assert_eq!(recording["sha256"].as_str().unwrap().len(), 64);
+
+    let desk = Desk::of(&gate, "carol");
+    let verify = |arguments: &[&str]| {
+        let arguments = [&["sessions", "verify", "--json"], arguments].concat();
+        let (code, text) = desk.run(&arguments);
+        let lines: Vec<Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        (code, lines, text)
+    };
+    let (code, lines, text) = verify(&[&one]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(lines[0]["recording"]["state"], "verified", "{text}");
+    assert_eq!(lines[0]["recording"]["logged"], count - 1, "the end mark is in the closing entry");
+    let (code, lines, text) = verify(&["--all"]);
+    assert_eq!((code, lines.len()), (Some(0), 3), "{text}");
+    assert_eq!((&lines[2]["done"]["checked"], &lines[2]["done"]["bad"]), (&2.into(), &0.into()));
+
+    let check = |what: &str, bytes: Option<&[u8]>, state: &str, chunk: usize| {
+        match bytes {
+            Some(bytes) => fs::write(&file, bytes).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        for arguments in [[one.as_str()], ["--all"]] {
+            let (code, lines, text) = verify(&arguments);
+            assert_eq!(code, Some(1), "{what}: {text}");
+            let found = lines.iter().map(|line| &line["recording"]);
+            let found = found.into_iter().find(|found| found["session"] == one.as_str()).unwrap();
+            assert_eq!(found["state"], state, "{what}: {text}");
+            assert_eq!(found["first_bad_chunk"], chunk, "{what}: {text}");
+        }
+        let (code, text) = desk.run(&["sessions", "verify", &one]);
+        assert!(code == Some(1) && text.contains(&format!("first bad chunk {chunk}")), "{text}");
+        let (status, text) = export(&gate, &one, "frames");
+        assert!(status >= 400, "{what}: it is played: {status}");
+        let named = text.contains(&format!("chunk `{chunk}`"));
+        assert!(named || bytes.is_none() || chunk == 0, "{what}: {text}");
+    };
+    let mut flipped = good.clone();
+    flipped[places[2] + 500] ^= 4;
+    check("a flipped bit", Some(&flipped), "damaged", 2);
+    let dropped = [&good[..places[1]], &good[places[2]..]].concat();
+    check("a dropped chunk", Some(&dropped), "damaged", 1);
+    let chunk = |n: usize| &good[places[n]..places[n + 1]];
+    let swapped = [&good[..places[1]], chunk(2), chunk(1), &good[places[3]..]].concat();
+    check("swapped chunks", Some(&swapped), "damaged", 1);
+    check("a chunk cut short", Some(&good[..places[3] + 100]), "damaged", 3);
+    let without_last = &good[..places[count - 2]];
+    check("without its last chunks", Some(without_last), "damaged", count - 2);
+    let of_other = fs::read(file_of(&gate, &other)).unwrap();
+    check("another session's", Some(&of_other), "damaged", 0);
+    check("with something behind it", Some(&[good.as_slice(), b"x"].concat()), "damaged", count);
+    check("deleted", None, "missing", 0);
+
+    // What stands before the damage is still evidence.
+    fs::write(&file, &flipped).unwrap();
+    let path = format!("/v1/sessions/{one}/recording?up_to_damage=true");
+    let mut answer = Vec::new();
+    let mut stream = gate.api("carol").open("GET", &path, None);
+    let whole = std::io::Read::read_to_end(&mut stream, &mut answer);
+    let lines = String::from_utf8_lossy(&answer);
+    let read = lines.rfind('\n').map_or("", |end| &lines[..end]);
+    let output = output_of(read, "output");
+    assert!(output.len() > 256 * 1024, "{} bytes, {whole:?}", output.len());
+    assert!(output.len() < 3 * 256 * 1024, "more than what stands before the damage");
+    fs::write(&file, &good).unwrap();
+    assert_eq!(verify(&[&one]).0, Some(0));
+
+    // Verifying is reading, and needs the right to.
+    let path = format!("/v1/recordings/verify?session={one}");
+    assert_eq!(gate.api("bob").call("POST", &path, None).0, 403);
+    let verified = |entry: &crate::gate::Entry| {
+        entry.activity() == "recording.read" && entry.detail("kind") == "verify"
+    };
+    assert!(gate.audit().iter().any(|entry| verified(entry) && entry.detail("session") == one));
+}
