@@ -23,6 +23,8 @@ pub(crate) const EDGES: &[Edge] = &[
     edge("gateway", "evidence", "it records before it forwards and audits before it answers"),
     edge("gateway", "store", "it loads facts and watches grants and locks"),
     edge("gateway", "identity", "it runs the login state machine"),
+    edge("connectors", "domain", "exports carry times and secrets in the shared types"),
+    edge("connectors", "evidence", "exports read the log; tiles may lie in a bucket"),
     edge("protocol-ssh", "domain", "the room names targets, actions and terms"),
     edge("protocol-ssh", "gateway", "the room reaches a target only with a permit of the gate"),
     edge("control", "domain", "use cases speak in the shared nouns"),
@@ -90,9 +92,12 @@ pub(crate) const FENCES: &[Fence] = &[
     fence("toml", &["app"], "only the binary reads its configuration"),
     fence(
         "hyper",
-        &["app", "api"],
-        "HTTP/1.1: the command line is a client of the API; the API bounds each connection",
+        &["app", "api", "connectors"],
+        "HTTP/1.1: the command line is a client of the API; the API bounds each connection; connectors send to the outside",
     ),
+    fence("rustls", &["connectors"], "who is trusted outside is decided in one place"),
+    fence("tokio-rustls", &["connectors"], "TLS to the outside begins in one place"),
+    fence("rustls-native-certs", &["connectors"], "who is trusted outside is decided in one place"),
     fence(
         "rustix",
         &["testkit", "gateway"],
