@@ -4,6 +4,8 @@
 //! line, column and what was probably meant. A key nobody knows is an error: a misspelt limit
 //! must not silently become no limit.
 
+pub(crate) mod exports;
+pub(crate) mod outside;
 mod suggest;
 
 use std::net::SocketAddr;
@@ -94,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Where recordings are written.
     pub(crate) recordings: PathBuf,
+    /// Where entries of the audit log are delivered to.
+    pub(crate) exports: Vec<exports::ExportConfig>,
 }
 
 impl Config {
@@ -138,6 +142,8 @@ impl Config {
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("portcullis.db").display()));
         let recordings =
             raw.recordings.dir.map_or_else(|| data_dir.join("recordings"), |dir| base.join(dir));
+        let exports =
+            exports::exports(raw.audit, base).map_err(|message| wrong("audit.export", message))?;
         Ok(Self {
             path: path.to_owned(),
             name: raw.node.name,
@@ -152,12 +158,18 @@ impl Config {
             log_level: raw.log.level,
             log_format: raw.log.format,
             recordings,
+            exports,
         })
     }
 
     /// Where the audit log is.
     pub(crate) fn log_dir(&self) -> PathBuf {
         self.data_dir.join("log")
+    }
+
+    /// Where exports remember how far they are.
+    pub(crate) fn exports_dir(&self) -> PathBuf {
+        self.data_dir.join("exports")
     }
 
     /// Names of what differs from `new` and cannot change while the node runs.
@@ -174,6 +186,7 @@ impl Config {
             ("master_key", self.master_key != new.master_key),
             ("log.format", self.log_format != new.log_format),
             ("recordings.dir", self.recordings != new.recordings),
+            ("audit.export", self.exports != new.exports),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -197,6 +210,8 @@ struct Raw {
     log: RawLog,
     #[serde(default)]
     recordings: RawRecordings,
+    #[serde(default)]
+    audit: exports::RawAudit,
 }
 
 #[derive(Deserialize)]

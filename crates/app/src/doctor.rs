@@ -4,6 +4,7 @@
 //! running node holds is left alone. One check is one file in `doctor/` and one line in [`checks`].
 
 mod clock;
+mod exports;
 mod files;
 mod finding;
 mod ports;

@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: an open [`Node`], and once it runs, bytes between people and targets. What
 //! any part does is not known here, only in which order they start and stop.
 
+pub(crate) mod exports;
 mod log;
 mod rotation;
 mod signing;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_connectors::export::{Export, Exports, Source, unopened};
 use portcullis_control::{Control, Settings};
 use portcullis_domain::audit::{Activity, Event};
 use portcullis_evidence::log::Log;
@@ -22,6 +24,7 @@ use portcullis_identity::password::{Parameters, Passwords};
 use portcullis_protocol_ssh::SshRoom;
 use portcullis_store::Store;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -41,6 +44,8 @@ pub(crate) struct Node {
     log: Log,
     host_key: PrivateKey,
     ssh_options: portcullis_protocol_ssh::Options,
+    exports: Vec<Export>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Where a node listens.
@@ -75,13 +80,14 @@ impl Node {
     pub(crate) async fn open(config: &Config, ssh_address: String) -> Result<Self, Failure> {
         prepare_directory(&config.data_dir)?;
         prepare_directory(&config.recordings)?;
-        let clock = Arc::new(SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let now = clock.now();
         let store = Store::open_with(&config.store_url, &config.master_key, now)
             .await
             .map_err(|error| Failure::because("the store cannot be opened", &error))?;
         let keys = signing::open(&store, now).await?;
         let log = log::open(config, &store, now).await?;
+        let exports = exports::open(config, &store, &clock).await.map_err(Failure::Failed)?;
         let passwords = Passwords::new(Parameters::default())
             .map_err(|error| Failure::because("passwords cannot be hashed", &error))?;
         let hasher = Hasher::start(Arc::new(passwords))
@@ -89,7 +95,7 @@ impl Node {
         let parts = Parts {
             store,
             log: log.clone(),
-            clock,
+            clock: clock.clone(),
             sign_in_authority: keys.sign_in,
             target_authority: keys.target,
             recordings: config.recordings.clone(),
@@ -107,7 +113,8 @@ impl Node {
             sign_in_lifetime: config.sign_in_lifetime,
         };
         let control = Control::new(gateway, settings);
-        Ok(Self { control, log, host_key: keys.host, ssh_options: config.ssh_options.clone() })
+        let ssh_options = config.ssh_options.clone();
+        Ok(Self { control, log, host_key: keys.host, ssh_options, exports, clock })
     }
 
     /// The use cases of this node.
@@ -123,7 +130,7 @@ impl Node {
     /// Serves until `stop`, or until a part of it gives up. Sessions are told and closed, then
     /// the doors, then the log.
     pub(crate) async fn run(
-        self,
+        mut self,
         listeners: Listeners,
         stop: CancellationToken,
     ) -> Result<(), Failure> {
@@ -141,6 +148,7 @@ impl Node {
             async move { control.reconcile(stop).await }
         });
         self.note("started").await?;
+        let exporting = self.start_exports(&background);
         let room = SshRoom::new(gateway.clone(), self.ssh_options.clone(), self.host_key.clone());
         let mut ssh = tokio::spawn(room.serve(listeners.ssh, doors.clone()));
         let mut api = tokio::spawn(portcullis_api::serve(
@@ -177,11 +185,24 @@ impl Node {
         if let Err(failure) = self.note("stopped").await {
             tracing::warn!(?failure, "the end of the node could not be audited");
         }
+        drop(exporting);
         self.close().await;
         match ended_early {
             None => Ok(()),
             Some(why) => Err(Failure::Failed(format!("{why}; see the log for what led to it"))),
         }
+    }
+
+    /// Exports begin; they end with `stop`, or when the tasks are dropped.
+    fn start_exports(&mut self, stop: &CancellationToken) -> JoinSet<()> {
+        let source = Source {
+            log: self.log.clone(),
+            open: unopened(),
+            clock: exports::wall_clock(&self.clock),
+        };
+        let (exports, tasks) = Exports::start(std::mem::take(&mut self.exports), &source, stop);
+        self.control.set_exports(exports);
+        tasks
     }
 
     /// Closes a node: store, then log.

@@ -14,6 +14,7 @@ mod audit_proof;
 mod bootstrap;
 mod error;
 mod explain;
+mod exports;
 mod grants;
 mod holds;
 mod locks;
@@ -65,12 +66,19 @@ struct Inner {
     settings: Settings,
     /// Changes of resources that wait for a second person.
     waiting: second_person::Waiting,
+    /// Exports of the audit log, once they run.
+    exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
 }
 
 impl Control {
     /// Use cases over a gate.
     pub fn new(gateway: Gateway, settings: Settings) -> Self {
-        Self(Arc::new(Inner { gateway, settings, waiting: second_person::Waiting::default() }))
+        Self(Arc::new(Inner {
+            gateway,
+            settings,
+            waiting: second_person::Waiting::default(),
+            exports: std::sync::OnceLock::new(),
+        }))
     }
 
     /// The gate.

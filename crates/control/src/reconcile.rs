@@ -2,6 +2,7 @@
 //!
 //! Reconcilers have no input and may run as often as they like; running one twice changes nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_domain::Timestamp;
@@ -31,6 +32,7 @@ impl Control {
         let started = self.gateway().now();
         let mut orphans = true;
         let mut purged: Option<Timestamp> = None;
+        let mut overdue = BTreeSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -48,6 +50,7 @@ impl Control {
                 Ok(true) => self.say("say which grants are over", self.say_grants_over(now).await),
                 other => self.say("see which nodes live", other.map(drop)),
             }
+            self.say("overdue exports", self.note_overdue_exports(&mut overdue, now).await);
             if purged.is_none_or(|at| now.since(at) >= PURGE_INTERVAL) {
                 purged = Some(now);
                 self.say("purge", self.purge(now).await);

@@ -7,6 +7,7 @@ mod access;
 mod account;
 mod audit;
 mod evidence;
+mod exports;
 mod resources;
 mod sessions;
 
@@ -14,5 +15,6 @@ pub use access::*;
 pub use account::*;
 pub use audit::*;
 pub use evidence::*;
+pub use exports::*;
 pub use resources::*;
 pub use sessions::*;

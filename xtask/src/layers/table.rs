@@ -33,6 +33,11 @@ pub(crate) const EDGES: &[Edge] = &[
     edge("control", "evidence", "use cases are audited; recordings and the log are read"),
     edge("control", "store", "use cases change what is stored"),
     edge("control", "identity", "enrolment and sign-in issue credentials and certificates"),
+    edge(
+        "control",
+        "connectors",
+        "who may, sees how exports stand; one that is overdue is a finding",
+    ),
     edge("control", "gateway", "locks, kills and drops end live sessions"),
     edge("api", "domain", "answers carry the shared nouns"),
     edge("api", "control", "an endpoint calls one use case"),
@@ -43,6 +48,7 @@ pub(crate) const EDGES: &[Edge] = &[
     edge("app", "identity", "the binary makes the first user and the certificate authority"),
     edge("app", "gateway", "the binary opens the gate"),
     edge("app", "protocol-ssh", "the binary opens the SSH room"),
+    edge("app", "connectors", "the binary chooses the receivers of exports"),
     edge("app", "control", "the binary runs the reconcilers"),
     edge("app", "api", "the binary serves the API"),
 ];

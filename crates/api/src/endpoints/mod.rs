@@ -3,6 +3,7 @@
 mod apply;
 mod approve_request;
 mod audit_checkpoint;
+mod audit_exports;
 mod authorities;
 mod cancel_request;
 mod change_password;
@@ -93,6 +94,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     tail_audit::ENDPOINT,
     search_audit::ENDPOINT,
     audit_checkpoint::ENDPOINT,
+    audit_exports::ENDPOINT,
     verify_audit::ENDPOINT,
     export_audit::ENDPOINT,
     prove_audit::ENDPOINT,

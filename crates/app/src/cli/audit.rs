@@ -1,6 +1,7 @@
 //! The audit log: follow it, search it, verify it, with or without the node.
 
 mod export;
+mod exports;
 mod prove;
 mod trust;
 mod verify;
@@ -52,6 +53,8 @@ pub(super) enum AuditCommand {
     CheckProof(prove::CheckProof),
     /// Print the latest signed checkpoint and the key that verifies it
     Checkpoint,
+    /// How this node's exports of the log stand: cursor, lag, last error
+    Exports,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +112,7 @@ impl Audit {
             AuditCommand::Export(export) => return export.run(context).await,
             AuditCommand::Prove(prove) => return prove.run(context).await,
             AuditCommand::CheckProof(check) => return check.run(out),
+            AuditCommand::Exports => exports::show(context).await?,
             AuditCommand::Checkpoint => {
                 let view: CheckpointView = context.client()?.get("/v1/audit/checkpoint").await?;
                 out.either(&view, |out| {

@@ -44,6 +44,7 @@ pub(super) async fn check(config: &Config, targets: bool, found: &mut Vec<Findin
     };
     found.push(Finding::good("store", "it opens, and its master key is the one given"));
     log(config, &store, found).await;
+    super::exports::check(config, &store, found).await;
     facts(&store, targets, found).await;
     store.close().await;
 }

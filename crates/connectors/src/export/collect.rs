@@ -6,7 +6,7 @@ use portcullis_evidence::log::{LogReadError, LogReader};
 use thiserror::Error;
 
 use super::batch::{Batch, Limits, Offered};
-use super::entry::for_receiver;
+use super::entry::{Exported, for_receiver};
 use super::filter::Filter;
 
 /// Entries looked at in one go, so that a filter that lets little through does not keep a thread.
@@ -57,8 +57,31 @@ fn open_for_export(
     origin: &str,
     index: u64,
     entry: Vec<u8>,
-) -> Result<super::Exported, OpenError> {
+) -> Result<Exported, OpenError> {
     Ok(for_receiver(origin, index, &open(index, entry)?))
+}
+
+/// The first entry from `from` on that waits to be exported, under the checkpoint of the log that
+/// `reader` reads. Looks at no more entries than a filter can have held back since the cursor was
+/// last written, and a few more. Blocks.
+///
+/// # Errors
+/// [`LogReadError`].
+pub fn first_waiting(
+    reader: &LogReader,
+    filter: &Filter,
+    from: u64,
+) -> Result<Option<Exported>, LogReadError> {
+    let checkpoint = reader.checkpoint()?;
+    let end = checkpoint.size.min(from.saturating_add(2 * super::pump::PASSED_OVER_UNSAVED));
+    for read in reader.entries(from..end) {
+        let (index, entry) = read?;
+        let exported = for_receiver(&checkpoint.origin, index, &entry);
+        if filter.lets_through(&exported) {
+            return Ok(Some(exported));
+        }
+    }
+    Ok(None)
 }
 
 /// What is read, and how.

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use batch::{Batch, Limits};
-pub use collect::{Opener, unopened};
+pub use collect::{OpenError, Opener, first_waiting, unopened};
 pub use cursor::{CursorError, CursorStore};
 pub use entry::Exported;
 pub use filter::Filter;

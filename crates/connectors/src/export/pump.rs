@@ -17,7 +17,7 @@ use crate::backoff;
 use crate::sinks::{DeliverError, Sink};
 
 /// Entries a filter may hold back before the cursor is written without a delivery.
-const PASSED_OVER_UNSAVED: u64 = 65_536;
+pub(super) const PASSED_OVER_UNSAVED: u64 = 65_536;
 
 /// The task is over: the node stops, or its log is closed.
 struct Ended;

@@ -58,7 +58,7 @@ pub fn error_code(xml: &[u8]) -> String {
 
 /// Calls `found` with the path and text of every element; returns the root's name where every
 /// element is closed.
-fn leaves<'a>(xml: &'a str, mut found: impl FnMut(&[&str], &str)) -> Option<&'a str> {
+fn leaves(xml: &str, mut found: impl FnMut(&[&str], &str)) -> Option<&str> {
     let (mut path, mut rest, mut root): (Vec<&str>, _, _) = (Vec::new(), xml, None);
     let mut text = String::new();
     while let Some(at) = rest.find('<') {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn half_a_page_is_none() {
         for end in 0..PAGE.len() {
-            assert_eq!(Listing::parse(PAGE[..end].as_bytes()), None, "{end}");
+            assert_eq!(Listing::parse(&PAGE.as_bytes()[..end]), None, "{end}");
         }
         let endless = PAGE.replace("NextContinuationToken", "Token");
         assert_eq!(Listing::parse(endless.as_bytes()), None, "more, and not where");

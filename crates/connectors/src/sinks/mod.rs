@@ -49,7 +49,7 @@ impl Kind {
 }
 
 /// Delivers batches.
-pub trait Sink: Send {
+pub trait Sink: Send + Sync {
     /// What kind it is.
     fn kind(&self) -> Kind;
 
