@@ -81,7 +81,7 @@ impl Journal {
 }
 
 fn event(n: usize) -> Event {
-    let activity = if n % 3 == 0 { Activity::Authorize } else { Activity::Channel };
+    let activity = if n.is_multiple_of(3) { Activity::Authorize } else { Activity::Channel };
     Event::new(activity, now()).detail("n", n).detail("command", "é \u{1b}[2J\n".repeat(n % 40))
 }
 
