@@ -1,21 +1,22 @@
-//! Access requests: ask, approve, deny, withdraw.
+//! Access requests: ask, approve, deny, withdraw. What exactly is asked for is worked out in `asking`.
 
 use std::str::FromStr;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::request::{Approved, InForce, REQUEST_LIFETIME};
+use portcullis_domain::request::{Approved, InForce};
 use portcullis_domain::{
-    Access, AccessRequest, ControlAction, Grant, GrantId, RequestId, RequestState, TargetName,
-    Timestamp, TransitionError, UserName, format_duration, parse_duration,
+    AccessRequest, ControlAction, Grant, GrantId, GroupName, RequestId, RequestState, Timestamp,
+    TransitionError, UserName, format_duration,
 };
 use portcullis_gateway::Authenticated;
-use portcullis_policy::control::may_approve;
+use portcullis_policy::control::{counts_for, may_approve};
 use portcullis_store::{
     CreateRequestError, Page, RequestFilter, RequestStateName, StoreError, Transition,
     TransitionFailure,
 };
 use thiserror::Error;
 
+use crate::asking::describe;
 use crate::right::reason;
 use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView};
 use crate::{Control, ControlError, ErrorKind};
@@ -58,76 +59,13 @@ impl Control {
             .detail("request", request.id.to_string())
             .detail("duration", format_duration(request.duration))
             .detail("reason", request.reason.clone());
+        let event = describe(event, &request);
         self.audit(event).await?;
         self.gateway().store().create_request(&request).await.map_err(|error| match error {
             CreateRequestError::Store(error) => error.into(),
             other => ControlError::new(ErrorKind::Conflict, "too_many_pending", other.to_string()),
         })?;
-        Ok(RequestView { request, can_decide: false, grant: None })
-    }
-
-    async fn new_request(
-        &self,
-        who: &Authenticated,
-        body: RequestBody,
-    ) -> Result<AccessRequest, ControlError> {
-        let now = self.gateway().now();
-        let reason = reason(&body.reason)?;
-        let duration = parse_duration(&body.duration).map_err(ControlError::invalid)?;
-        let name = TargetName::new(&body.target).map_err(ControlError::invalid)?;
-        let snapshot = self.gateway().snapshot();
-        let facts = &snapshot.facts;
-        // A target the person could never reach and one that does not exist look the same.
-        let eligible = self.could_reach(&snapshot, who.user(), &name, body.login.as_ref()).await?;
-        let (Some(target), true) = (facts.targets.get(&name), eligible) else {
-            return Err(ControlError::new(
-                ErrorKind::NotFound,
-                "not_eligible",
-                format!(
-                    "none of your roles reaches a target `{name}`; a request cannot change that"
-                ),
-            ));
-        };
-        let Some(environment) = facts.environments.get(&target.environment) else {
-            return Err(ControlError::not_found(format!("environment `{}`", target.environment)));
-        };
-        if environment.access == Access::Standing {
-            return Err(ControlError::new(
-                ErrorKind::Conflict,
-                "not_needed",
-                format!("`{name}` needs no request; connect with your role"),
-            ));
-        }
-        let Some(rule) = environment.approval.clone() else {
-            return Err(ControlError::new(
-                ErrorKind::Conflict,
-                "no_approvers",
-                format!(
-                    "environment `{}` has no approval rule, so nobody can approve",
-                    environment.name
-                ),
-            ));
-        };
-        if duration.is_zero() || duration > environment.max_grant {
-            return Err(ControlError::invalid(format!(
-                "`{}` is not possible for `{name}`; ask for more than 0s and at most {}",
-                body.duration.escape_debug(),
-                format_duration(environment.max_grant)
-            )));
-        }
-        Ok(AccessRequest {
-            id: RequestId::generate(now),
-            user: who.user().clone(),
-            target: name,
-            environment: target.environment.clone(),
-            actions: body.actions,
-            login: body.login,
-            duration,
-            reason,
-            asked_at: now,
-            rule,
-            state: RequestState::Pending { approvals: Vec::new() },
-        })
+        Ok(self.view_of(who, request, None))
     }
 
     /// Requests the caller may see: their own, those they may decide, or all with the right.
@@ -166,7 +104,15 @@ impl Control {
             }
             _ => None,
         };
-        Ok(self.view_of(who, request, grant))
+        let decides = request.user != *who.user();
+        let mut view = self.view_of(who, request, grant);
+        if matches!(view.request.state, RequestState::Pending { .. }) {
+            view.would_allow = self.would_allow(&view.request).await?;
+        }
+        if decides {
+            view.history = self.history_of(&view.request).await?;
+        }
+        Ok(view)
     }
 
     /// Agrees. The grant's clock starts now. One approval leads to one grant, however many come
@@ -207,24 +153,34 @@ impl Control {
     ) -> Result<Approved, DecideError> {
         let snapshot = self.gateway().snapshot();
         let facts = &snapshot.facts;
-        let there =
-            facts.targets.get(&request.target).filter(|t| t.environment == request.environment);
-        let environment = there.and_then(|target| facts.environments.get(&target.environment));
-        let Some((environment, rule)) =
-            environment.and_then(|found| Some((found, found.approval.as_ref()?)))
-        else {
+        let changed = |why: String| ControlError::new(ErrorKind::Conflict, "target_changed", why);
+        if let Some(gone) = request.targets().find(|name| {
+            facts.targets.get(name).is_none_or(|found| found.environment != request.environment)
+        }) {
             let why = format!(
-                "`{}` is not in environment `{}` any more; it takes a new request",
-                request.target, request.environment
+                "`{gone}` is not in environment `{}` any more; it takes a new request",
+                request.environment
             );
-            return Err(ControlError::new(ErrorKind::Conflict, "target_changed", why).into());
+            return Err(changed(why).into());
+        }
+        if let Some(extended) = &request.extends {
+            let mut grants = facts.grants.get(&request.user).into_iter().flatten();
+            if !grants.any(|grant| grant.id == extended.grant && grant.active(now)) {
+                let why = "the grant has ended in the meantime; it takes a new request".to_owned();
+                return Err(changed(why).into());
+            }
+        }
+        let environment = facts.environments.get(&request.environment);
+        let Some((environment, rule)) =
+            environment.and_then(|found| Some((found, found.rule_for(&request.actions)?)))
+        else {
+            let why = format!("nobody can approve for environment `{}` now", request.environment);
+            return Err(changed(why).into());
         };
-        let in_force = InForce { count: rule.count, max_grant: environment.max_grant };
-        let asked_by = request.rule.clone();
-        let still = |name: &UserName| {
-            may_approve(facts, name, rule, now) && may_approve(facts, name, &asked_by, now)
-        };
-        Ok(request.approve_under(by, now, GrantId::generate(now), in_force, still)?)
+        let rule = environment.requests.rule_at(&rule, request.asked_at, now);
+        let in_force = InForce { rule, max_grant: environment.max_grant };
+        let member = |name: &UserName, group: &GroupName| counts_for(facts, name, group, now);
+        Ok(request.approve_under(by, now, GrantId::generate(now), &in_force, member)?)
     }
 
     /// Refuses, with a reason for the requester.
@@ -293,7 +249,7 @@ impl Control {
     }
 
     /// INVARIANT (nobody alone): the requester never decides; only people of the rule that is in
-    /// force now and of the rule at the time of asking do.
+    /// force now do, and the rule of the time of asking must be met beside it.
     fn check_approver(
         &self,
         who: &Authenticated,
@@ -304,14 +260,12 @@ impl Control {
         }
         let snapshot = self.gateway().snapshot();
         let now = self.gateway().now();
-        let current = snapshot
-            .facts
-            .environments
-            .get(&request.environment)
-            .and_then(|environment| environment.approval.as_ref());
-        let both = [Some(&request.rule), current];
-        let agrees = both.into_iter().all(|rule| {
-            rule.is_some_and(|rule| may_approve(&snapshot.facts, who.user(), rule, now))
+        let environment = snapshot.facts.environments.get(&request.environment);
+        let agrees = environment.is_some_and(|found| {
+            found.rule_for(&request.actions).is_some_and(|rule| {
+                let rule = found.requests.rule_at(&rule, request.asked_at, now);
+                may_approve(&snapshot.facts, who.user(), &rule, now)
+            })
         });
         if agrees {
             return Ok(());
@@ -400,9 +354,24 @@ impl Control {
         grant: Option<Grant>,
     ) -> RequestView {
         let pending = matches!(request.state, RequestState::Pending { .. })
-            && self.gateway().now() < request.asked_at.plus(REQUEST_LIFETIME);
+            && self.gateway().now() < request.expires();
         let can_decide = pending && self.check_approver(who, &request).is_ok();
-        RequestView { request, can_decide, grant }
+        let snapshot = self.gateway().snapshot();
+        let now = self.gateway().now();
+        let member = |name: &UserName, group: &GroupName| {
+            *name != request.user && counts_for(&snapshot.facts, name, group, now)
+        };
+        let missing = request.missing(now, &member);
+        let waits_for = pending.then(|| request.rule_at(now).to_string());
+        RequestView {
+            request,
+            can_decide,
+            grant,
+            waits_for,
+            missing,
+            would_allow: Vec::new(),
+            history: Vec::new(),
+        }
     }
 
     async fn find_request(

@@ -151,7 +151,7 @@ impl Control {
     }
 }
 
-fn search(
+pub(crate) fn search(
     reader: &LogReader,
     size: u64,
     query: &AuditQuery,

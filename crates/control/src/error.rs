@@ -118,6 +118,7 @@ impl From<TransitionError> for ControlError {
         let (kind, code) = match error {
             TransitionError::OwnRequest { .. } => (ErrorKind::Forbidden, "own_request"),
             TransitionError::NotRequester { .. } => (ErrorKind::Forbidden, "not_requester"),
+            TransitionError::NotApprover { .. } => (ErrorKind::Forbidden, "not_an_approver"),
             TransitionError::AlreadyApproved { .. } => (ErrorKind::Conflict, "already_approved"),
             TransitionError::Expired { .. } => (ErrorKind::Conflict, "expired"),
             TransitionError::NotPending { .. } => (ErrorKind::Conflict, "not_pending"),

@@ -119,7 +119,7 @@ impl Control {
 }
 
 /// The facts with one person and one target only; the policies stay those of the revision.
-fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts {
+pub(crate) fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts {
     Facts {
         users: facts
             .users

@@ -55,7 +55,11 @@ impl Control {
         Ok(RevokeView { grant: grant.id, was_active: matches!(outcome, Revocation::Ended(_)) })
     }
 
-    async fn find_grant(&self, who: &Authenticated, id: &str) -> Result<Grant, ControlError> {
+    pub(crate) async fn find_grant(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<Grant, ControlError> {
         if let Ok(id) = GrantId::from_str(id) {
             let grant = self.gateway().store().grant(id).await?;
             return self.grant_if_visible(who, grant);

@@ -9,6 +9,7 @@
 //! signed-in person: the command line on the server signs in like everyone else.
 
 mod access;
+mod asking;
 mod audit;
 mod audit_proof;
 mod bootstrap;
@@ -16,6 +17,7 @@ mod error;
 mod explain;
 mod exports;
 mod grants;
+mod history;
 mod holds;
 mod locks;
 mod people;
@@ -28,6 +30,7 @@ mod second_person;
 mod secrets;
 mod sessions;
 mod ssh_config;
+mod suggest;
 mod trail;
 mod verify_recordings;
 pub mod view;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::resources::Proposal;
 use crate::view::ReachView;
-use crate::weakening::weakens;
+use crate::weakening::{approver_groups, weakens};
 use crate::{Control, ControlError, ErrorKind};
 
 /// How long a change waits for the second person.
@@ -184,8 +184,8 @@ fn own_gain(who: &UserName, before: &Facts, after: &Facts, reach: &[ReachView]) 
 fn became_approver(before: &Facts, after: &Facts, who: &UserName) -> Option<String> {
     let approves = |facts: &Facts, name| {
         let user = facts.users.get(who)?;
-        let rule = facts.environments.get(name)?.approval.as_ref()?;
-        Some(!user.groups.is_disjoint(&rule.groups))
+        let groups = approver_groups(facts.environments.get(name)?);
+        Some(user.groups.iter().any(|group| groups.contains(group)))
     };
     after
         .environments

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use portcullis_domain::lock::LockKind;
 use portcullis_domain::{
-    ApprovalRule, ControlAction, Environment, EnvironmentName, Facts, GroupName, LockSubject, Role,
-    RoleName, Target, Tier, User, UserName,
+    ActionKind, ApprovalRule, ControlAction, Environment, EnvironmentName, Facts, GroupName,
+    LockSubject, RequestTerms, Role, RoleName, Target, Tier, User, UserName,
 };
 
 /// Why this change takes a second person; `None` if it does not.
@@ -53,6 +53,8 @@ fn loosened(old: &Environment, new: &Environment) -> Option<&'static str> {
         (new.tier != old.tier, "changes the tier"),
         (new.access != old.access, "changes the access"),
         (approval_loosened(old.approval.as_ref(), new.approval.as_ref()), "loosens the approval"),
+        (approval_for_loosened(old, new), "loosens the approval"),
+        (requests_loosened(&old.requests, &new.requests), "loosens the terms of requests"),
         (
             longer(old.second_factor_max_age, new.second_factor_max_age),
             "takes older second factors in sessions",
@@ -68,8 +70,32 @@ fn approval_loosened(old: Option<&ApprovalRule>, new: Option<&ApprovalRule>) -> 
     match (old, new) {
         (_, None) => false,
         (None, Some(_)) => true,
-        (Some(old), Some(new)) => new.count < old.count || !new.groups.is_subset(&old.groups),
+        (Some(old), Some(new)) => !new.at_least_as_strict_as(old),
     }
+}
+
+/// A rule for one action stands in for the general one, so both are compared for every action.
+fn approval_for_loosened(old: &Environment, new: &Environment) -> bool {
+    ActionKind::ALL.into_iter().any(|kind| {
+        let only = BTreeSet::from([kind]);
+        approval_loosened(old.rule_for(&only).as_ref(), new.rule_for(&only).as_ref())
+    })
+}
+
+/// Sooner or wider escalation lets others approve; a ticket not asked for any more is a trace less.
+fn requests_loosened(old: &RequestTerms, new: &RequestTerms) -> bool {
+    let escalates = match (&old.escalation, &new.escalation) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(old), Some(new)) => new.after < old.after || !new.groups.is_subset(&old.groups),
+    };
+    escalates || (old.ticket.is_some() && new.ticket != old.ticket)
+}
+
+/// Groups whose members approve here, at once or after a while.
+pub(crate) fn approver_groups(environment: &Environment) -> BTreeSet<&GroupName> {
+    let escalation = environment.requests.escalation.iter().flat_map(|to| &to.groups);
+    environment.approval_rules().flat_map(ApprovalRule::groups).chain(escalation).collect()
 }
 
 /// Production targets stay what they are.
@@ -195,8 +221,7 @@ fn users(before: &Facts, after: &Facts) -> Option<String> {
 /// What a group is good for, where joining it takes a second person.
 fn power(before: &Facts, after: &Facts, old: Option<&User>, group: &GroupName) -> Option<String> {
     let approves = |facts: &Facts, name: &EnvironmentName| {
-        let rule = facts.environments.get(name).and_then(|found| found.approval.as_ref());
-        rule.is_some_and(|rule| rule.groups.contains(group))
+        facts.environments.get(name).is_some_and(|found| approver_groups(found).contains(group))
     };
     // A new environment has nothing to protect yet.
     let environment =
@@ -215,13 +240,7 @@ fn power(before: &Facts, after: &Facts, old: Option<&User>, group: &GroupName) -
 fn reaches_production(facts: &Facts, role: &Role) -> bool {
     let mut targets =
         facts.targets.values().filter(|target| is_production(facts, &target.environment));
-    targets.any(|target| {
-        role.allow.iter().any(|rule| {
-            (rule.environments.is_empty() || rule.environments.contains(&target.environment))
-                && (rule.targets.is_empty() || rule.targets.contains(&target.name))
-                && rule.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
-        })
-    })
+    targets.any(|target| role.allow.iter().any(|rule| rule.selects(target)))
 }
 
 /// Nobody gains a right over Portcullis, by whatever path, while there are two who could agree. A

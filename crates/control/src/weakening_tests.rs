@@ -186,7 +186,7 @@ fn a_production_environment_keeps_its_terms() {
 
 #[test]
 fn an_approval_rule_where_there_was_none_is_looser() {
-    let rule = ApprovalRule { groups: BTreeSet::new(), count: 9 };
+    let rule = ApprovalRule::of(BTreeSet::new(), 9);
     assert!(approval_loosened(None, Some(&rule)));
     assert!(!approval_loosened(Some(&rule), None) && !approval_loosened(None, None));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::environment::ApprovalRule;
+use crate::approval::ApprovalRule;
 use crate::factor::Authentication;
 use crate::id::{GrantId, LockId};
 use crate::name::{EnvironmentName, Login, TargetName};

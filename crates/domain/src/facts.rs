@@ -100,6 +100,6 @@ impl Facts {
             .get(user)
             .into_iter()
             .flatten()
-            .filter(move |grant| grant.target == *target && grant.active(now))
+            .filter(move |grant| grant.reaches(target) && grant.active(now))
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
-use crate::id::{GrantId, RequestId};
-use crate::name::{Login, TargetName, UserName};
+use crate::id::{GrantId, RequestId, ReviewId};
+use crate::name::{Login, RoleName, TargetName, UserName};
 use crate::time::Timestamp;
 
 /// Where a grant comes from.
@@ -20,6 +20,24 @@ pub enum GrantSource {
         /// Who approved.
         approved_by: Vec<UserName>,
     },
+    /// Broken glass: nobody approved; a review follows.
+    BreakGlass {
+        /// The entry among the requests that says why.
+        request: RequestId,
+        /// The role that allows it.
+        role: RoleName,
+        /// The review that must be closed before the next use.
+        review: ReviewId,
+    },
+}
+
+impl GrantSource {
+    /// The request, or the entry among the requests, that it comes of.
+    pub const fn request(&self) -> RequestId {
+        match self {
+            Self::Request { request, .. } | Self::BreakGlass { request, .. } => *request,
+        }
+    }
 }
 
 /// Why a grant ended before its window did.
@@ -33,7 +51,7 @@ pub struct GrantEnd {
     pub reason: String,
 }
 
-/// Access to one target for one person in one window.
+/// Access to targets of one environment for one person in one window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Its id.
@@ -42,6 +60,12 @@ pub struct Grant {
     pub user: UserName,
     /// To what.
     pub target: TargetName,
+    /// And to these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<TargetName>,
+    /// The role that was asked for; it is active where it otherwise would not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
     /// Only these actions; empty: all that the roles allow.
     pub actions: BTreeSet<ActionKind>,
     /// Only as this account; `None`: any that the roles allow.
@@ -60,6 +84,21 @@ impl Grant {
     /// Whether it is in force at `now`.
     pub fn active(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.starts <= now && now < self.ends
+    }
+
+    /// Whether it is to this target, whenever.
+    pub fn reaches(&self, target: &TargetName) -> bool {
+        self.target == *target || self.also.contains(target)
+    }
+
+    /// Every target it is to.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetName> {
+        std::iter::once(&self.target).chain(&self.also)
+    }
+
+    /// Whether it comes of broken glass by this role.
+    pub fn breaks_glass_by(&self, name: &RoleName) -> bool {
+        matches!(&self.source, GrantSource::BreakGlass { role, .. } if role == name)
     }
 
     /// Whether it is in force at `now` for this action by this login.

@@ -8,6 +8,7 @@
 //! no policy language. It is imported by everything and imports nothing of ours.
 
 pub mod action;
+pub mod approval;
 pub mod audit;
 pub mod canonical;
 pub mod decision;
@@ -29,16 +30,19 @@ pub mod time;
 pub mod user;
 
 pub use action::{Action, ActionKind};
+pub use approval::{ApprovalRule, Threshold};
 pub use decision::{Decision, Denial, Query, Recording, Terms};
-pub use environment::{Access, ApprovalRule, Environment, Tier};
+pub use environment::{Access, Environment, Escalation, RequestTerms, Tier};
 pub use factor::{Authentication, Factor, FactorKind};
 pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};
 pub use hold::{Hold, HoldScope};
-pub use id::{EventId, GrantId, HoldId, LockId, RequestId, SessionId};
+pub use id::{
+    ChangeId, EventId, GrantId, HoldId, LockId, NoticeId, RequestId, ReviewId, SessionId,
+};
 pub use lock::{Lock, LockSubject};
 pub use name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
-pub use request::{AccessRequest, RequestState, TransitionError};
+pub use request::{AccessRequest, RequestState, Scope, TransitionError};
 pub use resource::{Kind, Resource, ResourceKey};
 pub use role::{ControlAction, Group, PolicyText, Role, RoleAssignment, Rule};
 pub use secret::Secret;

@@ -1,25 +1,27 @@
 //! Access requests as a state machine. Data lives inside states; a transition consumes the state
 //! and returns the next one or an error that names what was in the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::action::ActionKind;
-use crate::environment::ApprovalRule;
+use crate::approval::ApprovalRule;
+pub use crate::environment::REQUEST_LIFETIME;
+use crate::environment::RequestTerms;
 use crate::grant::{Grant, GrantSource};
 use crate::id::{GrantId, RequestId};
-use crate::name::{EnvironmentName, Login, TargetName, UserName};
+use crate::name::{EnvironmentName, GroupName, Login, RoleName, TargetName, UserName};
 use crate::time::{Timestamp, human};
 
-/// A pending request that nobody decides expires after this long.
-pub const REQUEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Longest reason, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
+/// Most targets of one request.
+pub const MAX_REQUEST_TARGETS: usize = 100;
 
-/// Someone asks for access to a target.
+/// Someone asks for access to targets of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
     /// Its id.
@@ -28,7 +30,14 @@ pub struct AccessRequest {
     pub user: UserName,
     /// For what.
     pub target: TargetName,
-    /// Where the target was when asked.
+    /// And for these: what a role or a selector came to when it was asked. A target that comes to
+    /// match later is not part of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<TargetName>,
+    /// How it was asked for.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Where the targets were when asked.
     pub environment: EnvironmentName,
     /// Only these actions; empty: all that the roles allow.
     pub actions: BTreeSet<ActionKind>,
@@ -39,12 +48,49 @@ pub struct AccessRequest {
     pub duration: Duration,
     /// Why, for the approver.
     pub reason: String,
+    /// The ticket it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// The grant it asks to prolong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<Extension>,
     /// When it was asked.
     pub asked_at: Timestamp,
     /// The rule in force when it was asked.
     pub rule: ApprovalRule,
+    /// What else was in force for requests then.
+    #[serde(default)]
+    pub terms: RequestTerms,
     /// Where it stands.
     pub state: RequestState,
+}
+
+/// How targets were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Scope {
+    /// By the target's name.
+    #[default]
+    Target,
+    /// All that a role of the requester's reaches.
+    Role {
+        /// Which.
+        role: RoleName,
+    },
+    /// All that carry these labels.
+    Labels {
+        /// Names and values.
+        labels: BTreeMap<String, String>,
+    },
+}
+
+/// What an extension prolongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// The grant.
+    pub grant: GrantId,
+    /// When that ends.
+    pub ends: Timestamp,
 }
 
 /// Where a request stands.
@@ -143,6 +189,14 @@ pub enum TransitionError {
         /// Who tried.
         user: UserName,
     },
+    /// Not somebody whose approval counts.
+    #[error("`{user}` is not one of the approvers of request `{id}`")]
+    NotApprover {
+        /// The request.
+        id: RequestId,
+        /// Who tried.
+        user: UserName,
+    },
     /// Not the requester.
     #[error("only `{user}`, who asked, can withdraw request `{id}`")]
     NotRequester {
@@ -162,12 +216,12 @@ pub enum Approved {
     Granted(Box<AccessRequest>, Box<Grant>),
 }
 
-/// What is in force when someone agrees, as far as it is stricter than what was in force when the
-/// request was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is in force when someone agrees. It counts beside what was in force when the request was
+/// made, so that the stricter of both holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    /// How many different people must approve now.
-    pub count: u32,
+    /// Who must agree now.
+    pub rule: ApprovalRule,
     /// Longest grant now.
     pub max_grant: Duration,
 }
@@ -175,10 +229,31 @@ pub struct InForce {
 impl AccessRequest {
     /// When a pending request expires.
     pub fn expires(&self) -> Timestamp {
-        self.asked_at.plus(REQUEST_LIFETIME)
+        self.asked_at.plus(self.terms.expire_after)
     }
 
-    /// `by` agrees. The caller has checked that `by` is one of the rule's people.
+    /// Every target it is for.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetName> {
+        std::iter::once(&self.target).chain(&self.also)
+    }
+
+    /// The rule it was made under, as wide as it has become by now.
+    pub fn rule_at(&self, now: Timestamp) -> ApprovalRule {
+        self.terms.rule_at(&self.rule, self.asked_at, now)
+    }
+
+    /// How many more people it takes at least; `None` unless it is pending.
+    pub fn missing(
+        &self,
+        now: Timestamp,
+        member: &impl Fn(&UserName, &GroupName) -> bool,
+    ) -> Option<usize> {
+        let RequestState::Pending { approvals } = &self.state else { return None };
+        let agreed: Vec<&UserName> = approvals.iter().map(|approval| &approval.by).collect();
+        Some(self.rule_at(now).missing(&agreed, member))
+    }
+
+    /// `by` agrees, and counts for every group of the rule. For callers without facts.
     ///
     /// The grant's window begins at `now`: its clock starts at approval.
     pub fn approve(
@@ -187,52 +262,78 @@ impl AccessRequest {
         now: Timestamp,
         grant_id: GrantId,
     ) -> Result<Approved, TransitionError> {
-        let in_force = InForce { count: self.rule.count, max_grant: self.duration };
-        self.approve_under(by, now, grant_id, in_force, |_| true)
+        let in_force = InForce { rule: self.rule.clone(), max_grant: self.duration };
+        self.approve_under(by, now, grant_id, &in_force, |_, _| true)
     }
 
-    /// [`AccessRequest::approve`] under what is in force now, where that is stricter than what was
-    /// when the request was made: more people, a shorter grant. Earlier approvals of people who
-    /// are not `still_approver` are forgotten, and so is one of the requester, however it got there.
+    /// `by` agrees. It counts under the rule of the time of asking and under what is in force now,
+    /// so that the stricter holds. `member` says who counts for which group now: earlier approvals
+    /// of people who count for none any more are forgotten, and so is one of the requester, however
+    /// it got there.
     pub fn approve_under(
         self,
         by: UserName,
         now: Timestamp,
         grant_id: GrantId,
-        in_force: InForce,
-        still_approver: impl Fn(&UserName) -> bool,
+        in_force: &InForce,
+        member: impl Fn(&UserName, &GroupName) -> bool,
     ) -> Result<Approved, TransitionError> {
         let (mut request, mut approvals) = self.pending("approved", now)?;
         if by == request.user {
             return Err(TransitionError::OwnRequest { user: by });
         }
-        approvals.retain(|given| given.by != request.user && still_approver(&given.by));
+        let rules = [request.rule_at(now), in_force.rule.clone()];
+        // Both rules must be met, by people of the rule that is in force now.
+        let groups = in_force.rule.groups();
+        let counts = |name: &UserName| groups.iter().any(|group| member(name, group));
+        approvals.retain(|given| given.by != request.user && counts(&given.by));
         if approvals.iter().any(|approval| approval.by == by) {
             return Err(TransitionError::AlreadyApproved { id: request.id, user: by });
         }
+        if !counts(&by) {
+            return Err(TransitionError::NotApprover { id: request.id, user: by });
+        }
         approvals.push(Approval { by, at: now });
-        let needed = request.rule.count.max(in_force.count).max(1);
-        let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-        if approvals.len() < needed {
+        let agreed: Vec<&UserName> = approvals.iter().map(|approval| &approval.by).collect();
+        if !rules.iter().all(|rule| rule.satisfied(&agreed, &member)) {
             request.state = RequestState::Pending { approvals };
             return Ok(Approved::Waiting(Box::new(request)));
         }
-        let grant = Grant {
-            id: grant_id,
-            user: request.user.clone(),
-            target: request.target.clone(),
-            actions: request.actions.clone(),
-            login: request.login.clone(),
+        let grant = request.grant(grant_id, now, in_force.max_grant, &approvals);
+        request.state = RequestState::Approved { grant: grant_id, at: now, approvals };
+        Ok(Approved::Granted(Box::new(request), Box::new(grant)))
+    }
+
+    fn grant(
+        &self,
+        id: GrantId,
+        now: Timestamp,
+        max_grant: Duration,
+        approvals: &[Approval],
+    ) -> Grant {
+        // An extension is added to what is left, and is no longer than a new grant could be.
+        let from = self.extends.map_or(now, |extended| extended.ends.max(now));
+        let ends = from.plus(self.duration).min(now.plus(max_grant));
+        let role = match &self.scope {
+            Scope::Role { role } => Some(role.clone()),
+            Scope::Target | Scope::Labels { .. } => None,
+        };
+        Grant {
+            id,
+            user: self.user.clone(),
+            target: self.target.clone(),
+            also: self.also.clone(),
+            role,
+            actions: self.actions.clone(),
+            login: self.login.clone(),
             starts: now,
-            ends: now.plus(request.duration.min(in_force.max_grant)),
+            ends,
             source: GrantSource::Request {
-                request: request.id,
+                request: self.id,
                 approved_by: approvals.iter().map(|approval| approval.by.clone()).collect(),
             },
             ended: None,
-        };
-        request.state = RequestState::Approved { grant: grant_id, at: now, approvals };
-        Ok(Approved::Granted(Box::new(request), Box::new(grant)))
+        }
     }
 
     /// `by` refuses. The caller has checked that `by` is one of the rule's people.
@@ -291,115 +392,8 @@ impl AccessRequest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
-
-    #[test]
-    fn nobody_decides_their_own_request() {
-        let own = request(1).approve(user("alice"), NOW, GrantId::generate(NOW));
-        assert!(matches!(own, Err(TransitionError::OwnRequest { .. })));
-        let own = request(1).deny(user("alice"), "no".into(), NOW);
-        assert!(matches!(own, Err(TransitionError::OwnRequest { .. })));
-    }
-
-    #[test]
-    fn the_grants_clock_starts_at_approval() {
-        let later = NOW.plus(Duration::from_secs(600));
-        let Approved::Granted(_, grant) =
-            request(1).approve(user("bob"), later, GrantId::generate(later)).unwrap()
-        else {
-            panic!("one approval is enough")
-        };
-        assert_eq!(grant.starts, later);
-        assert_eq!(grant.ends, later.plus(Duration::from_secs(3600)));
-    }
-
-    #[test]
-    fn two_approvals_need_two_different_people() {
-        let Approved::Waiting(waiting) =
-            request(2).approve(user("bob"), NOW, GrantId::generate(NOW)).unwrap()
-        else {
-            panic!("one of two is not enough")
-        };
-        let again = waiting.clone().approve(user("bob"), NOW, GrantId::generate(NOW));
-        assert!(matches!(again, Err(TransitionError::AlreadyApproved { .. })));
-        let second = waiting.approve(user("carol"), NOW, GrantId::generate(NOW)).unwrap();
-        assert!(matches!(second, Approved::Granted(..)));
-    }
-
-    #[test]
-    fn a_rule_that_became_stricter_counts() {
-        let hour = Duration::from_secs(3600);
-        let two = InForce { count: 2, max_grant: hour };
-        let first =
-            request(1).approve_under(user("bob"), NOW, GrantId::generate(NOW), two, |_| true);
-        assert!(matches!(first, Ok(Approved::Waiting(_))));
-        let looser = InForce { count: 1, max_grant: hour * 9 };
-        let first =
-            request(2).approve_under(user("bob"), NOW, GrantId::generate(NOW), looser, |_| true);
-        assert!(matches!(first, Ok(Approved::Waiting(_))), "the rule of the time of asking holds");
-        let shorter = InForce { count: 1, max_grant: Duration::from_secs(60) };
-        let granted =
-            request(1).approve_under(user("bob"), NOW, GrantId::generate(NOW), shorter, |_| true);
-        let Ok(Approved::Granted(_, grant)) = granted else { panic!("{granted:?}") };
-        assert_eq!(grant.ends, NOW.plus(Duration::from_secs(60)));
-    }
-
-    #[test]
-    fn approvals_of_people_who_are_approvers_no_more_are_forgotten() {
-        let Approved::Waiting(waiting) =
-            request(2).approve(user("bob"), NOW, GrantId::generate(NOW)).unwrap()
-        else {
-            panic!("one of two is not enough")
-        };
-        let now = InForce { count: 2, max_grant: Duration::from_secs(3600) };
-        let left = |name: &UserName| *name != user("bob");
-        let second =
-            waiting.approve_under(user("carol"), NOW, GrantId::generate(NOW), now, left).unwrap();
-        let Approved::Waiting(waiting) = second else { panic!("bob does not count") };
-        let RequestState::Pending { approvals } = &waiting.state else { panic!("{waiting:?}") };
-        assert_eq!(approvals.len(), 1);
-    }
-
-    #[test]
-    fn an_approval_of_the_requester_never_counts() {
-        let mut own = request(2);
-        let approvals = vec![Approval { by: user("alice"), at: NOW }];
-        own.state = RequestState::Pending { approvals };
-        let next = own.approve(user("bob"), NOW, GrantId::generate(NOW)).unwrap();
-        assert!(matches!(next, Approved::Waiting(_)));
-    }
-
-    #[test]
-    fn a_decided_or_expired_request_cannot_be_decided_again() {
-        let denied = request(1).deny(user("bob"), "no".into(), NOW).unwrap();
-        let error = denied.approve(user("carol"), NOW, GrantId::generate(NOW)).unwrap_err();
-        assert!(error.to_string().contains("is denied"), "{error}");
-        let late = NOW.plus(REQUEST_LIFETIME);
-        let error = request(1).approve(user("bob"), late, GrantId::generate(late)).unwrap_err();
-        assert!(matches!(error, TransitionError::Expired { .. }));
-        assert!(request(1).expire(late).is_some());
-    }
-
-    fn user(name: &str) -> UserName {
-        UserName::new(name).unwrap()
-    }
-
-    fn request(count: u32) -> AccessRequest {
-        AccessRequest {
-            id: RequestId::generate(NOW),
-            user: user("alice"),
-            target: TargetName::new("prod-web").unwrap(),
-            environment: EnvironmentName::new("production").unwrap(),
-            actions: BTreeSet::new(),
-            login: None,
-            duration: Duration::from_secs(3600),
-            reason: "deploy".into(),
-            asked_at: NOW,
-            rule: ApprovalRule { groups: BTreeSet::new(), count },
-            state: RequestState::Pending { approvals: vec![] },
-        }
-    }
-}
+#[path = "request_model_tests.rs"]
+mod model;
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
 use crate::name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
+use crate::target::Target;
 
 /// A named set of rights. Compiles to Cedar; `deny` wins over every `allow` of every role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,15 @@ pub struct Rule {
     pub paths: Vec<String>,
     /// For `forward` and `remote_forward`: only `host:port` that match one of these patterns.
     pub destinations: Vec<String>,
+}
+
+impl Rule {
+    /// Whether the target is one the rule is about, whatever the action.
+    pub fn selects(&self, target: &Target) -> bool {
+        (self.environments.is_empty() || self.environments.contains(&target.environment))
+            && (self.targets.is_empty() || self.targets.contains(&target.name))
+            && self.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+    }
 }
 
 /// What someone may do with Portcullis itself.

@@ -97,7 +97,7 @@ impl Gateway {
             let Decision::Allow(terms) = decision else {
                 metrics::counter!("portcullis_decisions_total", "outcome" => "refused")
                     .increment(1);
-                return Err(Refused::by_decision(decision, target));
+                return Err(Refused::by_decision(decision, target, query.action.kind()));
             };
             if self.snapshot().facts.revision != snapshot.facts.revision {
                 continue;

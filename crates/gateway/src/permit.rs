@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_domain::{
-    Action, Authentication, Decision, Factor, Target, TargetName, Terms, Timestamp, UserName,
-    format_duration,
+    Action, ActionKind, Authentication, Decision, Factor, Target, TargetName, Terms, Timestamp,
+    UserName, format_duration,
 };
 use portcullis_identity::keys::PublicKey;
 
@@ -136,7 +136,7 @@ pub struct Refused {
 
 impl Refused {
     /// Refused by a decision.
-    pub(crate) fn by_decision(decision: Decision, target: &TargetName) -> Self {
+    pub(crate) fn by_decision(decision: Decision, target: &TargetName, action: ActionKind) -> Self {
         let told = match &decision {
             Decision::Allow(_) => "allowed".into(),
             Decision::StepUp { .. } => format!(
@@ -145,8 +145,8 @@ impl Refused {
             ),
             Decision::RequestAccess { rule: Some(_), max_grant, .. } => format!(
                 "`{target}` needs an approved request; ask with\n  \
-                 portcullis request {target} --for 1h --reason \"...\"\n\
-                 (at most {})",
+                 portcullis request {target} --action {action} --for 1h --reason \"...\"\n\
+                 (at most {}; without `--action` for all that your roles allow)",
                 format_duration(*max_grant)
             ),
             Decision::RequestAccess { rule: None, .. } => format!(

@@ -4,7 +4,8 @@
 use std::fmt;
 
 use portcullis_domain::{
-    ApprovalRule, ControlAction, Facts, Lock, LockId, LockSubject, RoleName, Timestamp, UserName,
+    ApprovalRule, ControlAction, Facts, GroupName, Lock, LockId, LockSubject, RoleName, Timestamp,
+    UserName,
 };
 use serde::Serialize;
 
@@ -109,9 +110,14 @@ pub fn may_approve(
     rule: &ApprovalRule,
     now: Timestamp,
 ) -> bool {
+    rule.groups().into_iter().any(|group| counts_for(facts, approver, group, now))
+}
+
+/// Whether someone counts for a group now: in it, enabled, not locked.
+pub fn counts_for(facts: &Facts, approver: &UserName, group: &GroupName, now: Timestamp) -> bool {
     facts.users.get(approver).is_some_and(|user| {
         !user.disabled
-            && !user.groups.is_disjoint(&rule.groups)
+            && user.groups.contains(group)
             && lock_on(facts, &LockSubject::User(approver.clone()), now).is_none()
     })
 }

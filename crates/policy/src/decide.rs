@@ -363,7 +363,7 @@ impl<'a> Case<'a> {
                 Answer { decision: Decision::StepUp { max_age, reasons }, blocked_by }
             }
             Outcome::Request { reasons, blocked_by } => {
-                let rule = environment.approval.clone();
+                let rule = environment.rule_for(&BTreeSet::from([self.kind]));
                 let max_grant = environment.max_grant;
                 Answer {
                     decision: Decision::RequestAccess { rule, max_grant, reasons },

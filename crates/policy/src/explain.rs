@@ -155,13 +155,8 @@ fn summary(decision: &Decision) -> String {
             format_duration(*max_age)
         ),
         Decision::RequestAccess { rule: Some(rule), max_grant, .. } => {
-            let groups: Vec<String> = rule.groups.iter().map(|g| format!("`{g}`")).collect();
-            format!(
-                "eligible: request access for at most {}; {} of {} must approve",
-                format_duration(*max_grant),
-                rule.count,
-                groups.join(" or ")
-            )
+            let most = format_duration(*max_grant);
+            format!("eligible: request access for at most {most}; {rule} must approve")
         }
         Decision::RequestAccess { rule: None, .. } => {
             "eligible, but the environment names nobody who could approve a request".to_owned()

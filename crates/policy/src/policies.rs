@@ -414,8 +414,5 @@ fn validate(validator: &Validator, text: &str, policies: &[RawPolicy]) -> Vec<Mi
 
 /// Whether a rule can match this target and kind of action at all, whatever the circumstances.
 pub(crate) fn rule_selects(rule: &Rule, target: &Target, kind: ActionKind) -> bool {
-    rule.actions.contains(&kind)
-        && (rule.environments.is_empty() || rule.environments.contains(&target.environment))
-        && (rule.targets.is_empty() || rule.targets.contains(&target.name))
-        && rule.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+    rule.actions.contains(&kind) && rule.selects(target)
 }

@@ -46,7 +46,7 @@ fn production_asks_for_a_request_then_a_factor_then_allows_until_the_grant_ends(
     let mut query = prod_shell();
     match ask(&facts, &query) {
         Decision::RequestAccess { rule, max_grant, reasons } => {
-            assert_eq!(rule.unwrap().count, 1);
+            assert_eq!(rule.unwrap().to_string(), "1 of leads or security");
             assert_eq!(max_grant, Duration::from_secs(8 * 3600));
             assert_eq!(reasons, ["role:developer:allow:4"]);
         }

@@ -100,6 +100,14 @@ pub(crate) struct EnvironmentSpec {
     /// Who approves requests. Left out, nobody can, and requests are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalSpec>,
+    /// Who approves requests for these actions instead. A request for several actions needs each
+    /// of their rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "approval_for")]
+    approval_for: BTreeMap<String, ApprovalSpec>,
+    /// What else holds for requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<RequestsSpec>,
     /// Longest grant that can be asked for. Default: `8h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
@@ -155,16 +163,61 @@ pub(crate) enum RecordingSpec {
     Off,
 }
 
+/// Who must agree: `groups` with `count`, or rules combined by `all` or `any`. Nobody approves their
+/// own request, and one person fills one place of a rule.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalSpec {
-    /// Members of any of these groups may approve; nobody approves their own request.
+    /// Members of this group may approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// Members of any of these groups may approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    groups: Option<Vec<String>>,
+    /// How many different people of them must approve. Default: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    count: Option<u32>,
+    /// Every one of these rules must be met, by different people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    all: Option<Vec<ApprovalSpec>>,
+    /// One of these rules must be met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    any: Option<Vec<ApprovalSpec>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestsSpec {
+    /// A request that nobody decides expires after this long. Default: `24h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
+    expire_after: Option<String>,
+    /// How often approvers are reminded of it. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
+    remind_every: Option<String>,
+    /// Who else may approve once it has waited for long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation: Option<EscalationSpec>,
+    /// What a ticket must look like: `*` stands for any text, `#` for digits. Left out, no ticket
+    /// is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EscalationSpec {
+    /// How long after the request was made.
+    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
+    after: String,
+    /// Members of these groups count in every place of the rule from then on.
     #[schemars(length(min = 1))]
     groups: Vec<String>,
-    /// How many different people must approve.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 100))]
-    count: u32,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -352,10 +405,6 @@ pub(crate) struct PolicySpec {
     cedar: String,
 }
 
-fn one() -> u32 {
-    1
-}
-
 fn ssh_port() -> u16 {
     crate::decode::DEFAULT_PORT
 }
@@ -375,6 +424,12 @@ fn legacy_algorithms(_: &mut SchemaGenerator) -> Schema {
 fn control_actions(_: &mut SchemaGenerator) -> Schema {
     let names = ControlAction::ALL.map(ControlAction::as_str);
     json_schema!({"type": "array", "items": {"enum": names}})
+}
+
+fn approval_for(generator: &mut SchemaGenerator) -> Schema {
+    let rule = generator.subschema_for::<ApprovalSpec>();
+    let names = ActionKind::ALL.map(ActionKind::as_str);
+    json_schema!({"type": "object", "propertyNames": {"enum": names}, "additionalProperties": rule})
 }
 
 fn actions(_: &mut SchemaGenerator) -> Schema {

@@ -349,6 +349,11 @@ impl<'n> Fields<'n> {
         self.optional(reader, name, read).map(Option::unwrap_or_default)
     }
 
+    /// Whether the field is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.found.contains_key(name)
+    }
+
     /// Where the field's value is, or the mapping itself where the field is missing.
     pub(crate) fn place(&self, name: &str) -> Position {
         self.found.get(name).map_or(self.at, |node| node.at)

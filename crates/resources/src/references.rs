@@ -183,8 +183,10 @@ pub(crate) fn address(host: &str, port: u16) -> Link {
 }
 
 fn environment_links(environment: &Environment, links: &mut Vec<Link>) {
-    let groups = environment.approval.iter().flat_map(|rule| &rule.groups);
+    let groups = environment.approval_rules().flat_map(|rule| rule.groups());
     links.extend(groups.map(|group| to(Kind::Group, group)));
+    let escalation = environment.requests.escalation.iter().flat_map(|to| &to.groups);
+    links.extend(escalation.map(|group| to(Kind::Group, group)));
 }
 
 fn user_links(user: &User, links: &mut Vec<Link>) {

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use portcullis_domain::{
-    Access, ActionKind, ApprovalRule, ControlAction, Environment, Group, PolicyText, Recording,
-    Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget, Target, Tier, User,
+    Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Group, PolicyText,
+    Recording, RequestTerms, Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget,
+    Target, Tier, User,
 };
 use portcullis_resources::fuzzing::fuzz_parse;
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
@@ -178,21 +179,48 @@ fn seconds(least: u64) -> impl Strategy<Value = Duration> {
     (least..400_000).prop_map(Duration::from_secs)
 }
 
+fn approval() -> impl Strategy<Value = ApprovalRule> {
+    let leaf = (btree_set(name(), 1..4), 1..7_u32)
+        .prop_map(|(groups, count)| ApprovalRule::of(parsed(groups), count));
+    leaf.prop_recursive(3, 8, 2, |inner| {
+        let parts = vec(inner, 1..3);
+        prop_oneof![
+            parts.clone().prop_map(|all| ApprovalRule::All { all }),
+            parts.prop_map(|any| ApprovalRule::Any { any }),
+        ]
+    })
+}
+
+fn request_terms() -> impl Strategy<Value = RequestTerms> {
+    let escalation = (seconds(1), btree_set(name(), 1..3))
+        .prop_map(|(after, groups)| Escalation { after, groups: parsed(groups) });
+    (seconds(1), option::of(seconds(60)), option::of(escalation), option::of("[A-Z]{2,4}-#[*]?"))
+        .prop_map(|(expire_after, remind_every, escalation, ticket)| RequestTerms {
+            expire_after,
+            remind_every,
+            escalation,
+            ticket,
+        })
+}
+
 fn environment() -> impl Strategy<Value = Environment> {
     let tier = select(vec![Tier::Production, Tier::Staging, Tier::Test, Tier::Development]);
-    let approval = (btree_set(name(), 1..4), 1..100_u32)
-        .prop_map(|(groups, count)| ApprovalRule { groups: parsed(groups), count });
     let recording = select(vec![Recording::Off, Recording::BestEffort, Recording::Required]);
     let durations =
         (seconds(1), option::of(seconds(0)), option::of(seconds(1)), option::of(seconds(1)));
-    (name(), tier, any::<bool>(), option::of(approval), recording, durations).prop_map(
-        |(name, tier, standing, approval, recording, (max_grant, second, max_session, idle))| {
+    let action = select(ActionKind::ALL.to_vec());
+    let approvals = (option::of(approval()), btree_map(action, approval(), 0..3), request_terms());
+    (name(), tier, any::<bool>(), approvals, recording, durations).prop_map(
+        |(name, tier, standing, approvals, recording, (max_grant, second, max_session, idle))| {
+            let (approval, approval_for, requests) = approvals;
             let free = tier != Tier::Production;
             Environment {
                 name: name.parse().unwrap(),
                 tier,
                 access: if free && standing { Access::Standing } else { Access::OnRequest },
                 approval,
+                approval_for,
+                requests,
                 max_grant,
                 second_factor_max_age: second,
                 recording: if free { recording } else { Recording::Required },

@@ -1,8 +1,6 @@
 //! Grants: written with the approval they come from, ended once.
 
-use portcullis_domain::{
-    Grant, GrantEnd, GrantId, GrantSource, RequestId, TargetName, Timestamp, UserName,
-};
+use portcullis_domain::{Grant, GrantEnd, GrantId, RequestId, TargetName, Timestamp, UserName};
 
 use crate::Store;
 use crate::database::{Tx, args, document};
@@ -94,8 +92,8 @@ pub(crate) async fn insert_grant(
     from: RequestId,
     grant: &Grant,
 ) -> Result<(), StoreError> {
-    let GrantSource::Request { request, .. } = &grant.source;
-    if *request != from {
+    let request = grant.source.request();
+    if request != from {
         let why = format!("it says it comes of request `{request}`, not `{from}`");
         return Err(StoreError::invalid(format!("grant `{}`", grant.id), why));
     }
@@ -104,7 +102,7 @@ pub(crate) async fn insert_grant(
         VALUES ($1, $2, $3, $4, $5, $6, NULL, $7)";
     let arguments = args![
         &grant.id,
-        request,
+        &request,
         &grant.user,
         &grant.target,
         grant.starts,
@@ -122,10 +120,13 @@ pub(crate) async fn end_grants(
     end: &GrantEnd,
 ) -> Result<(), StoreError> {
     let sql = "SELECT document FROM grants
-        WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
-        AND ended_at IS NULL AND ends_at > $3";
-    for row in tx.rows(sql, args![user, target, end.at]).await? {
+        WHERE ($1 IS NULL OR user_name = $1) AND ended_at IS NULL AND ends_at > $2";
+    for row in tx.rows(sql, args![user, end.at]).await? {
         let grant: Grant = row.json(0, "grant")?;
+        // A grant is of several targets as a whole: without one of them it was not agreed to.
+        if target.is_some_and(|target| !grant.reaches(target)) {
+            continue;
+        }
         write_end(tx, &Grant { ended: Some(end.clone()), ..grant }).await?;
     }
     Ok(())

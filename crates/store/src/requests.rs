@@ -11,7 +11,7 @@ use portcullis_domain::{
 use thiserror::Error;
 
 use crate::Store;
-use crate::database::{Row, Tx, args, document};
+use crate::database::{Tx, args, document};
 use crate::error::StoreError;
 use crate::grants::insert_grant;
 use crate::page::Page;
@@ -251,7 +251,7 @@ fn check(before: &AccessRequest, next: &Transition) -> Result<(), StoreError> {
     let same = AccessRequest { state: before.state.clone(), ..next.request.clone() } == *before;
     let own = next.grant.as_ref().is_none_or(|grant| {
         grant.user == before.user
-            && grant.target == before.target
+            && grant.targets().eq(before.targets())
             && matches!(&next.request.state, RequestState::Approved { grant: id, .. } if *id == grant.id)
     });
     if same && own {
@@ -275,7 +275,8 @@ pub(crate) async fn cancel_requests_of(
 ) -> Result<(), StoreError> {
     let sql = "SELECT document FROM requests WHERE user_name = $1 AND state = 'pending'";
     let rows = tx.rows(sql, args![user]).await?;
-    cancel(tx, rows, now).await
+    let requests = rows.iter().map(|row| row.json(0, "request")).collect::<Result<Vec<_>, _>>()?;
+    cancel(tx, requests, now).await
 }
 
 /// Withdraws what people had asked for on a target that is another one now.
@@ -284,14 +285,23 @@ pub(crate) async fn cancel_requests_for(
     target: &TargetName,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT document FROM requests WHERE target = $1 AND state = 'pending'";
-    let rows = tx.rows(sql, args![target]).await?;
-    cancel(tx, rows, now).await
+    let sql = "SELECT document FROM requests WHERE state = 'pending'";
+    let mut concerned = Vec::new();
+    for row in tx.rows(sql, args![]).await? {
+        let request: AccessRequest = row.json(0, "request")?;
+        if request.targets().any(|name| name == target) {
+            concerned.push(request);
+        }
+    }
+    cancel(tx, concerned, now).await
 }
 
-async fn cancel(tx: &mut Tx, rows: Vec<Row>, now: Timestamp) -> Result<(), StoreError> {
-    for row in rows {
-        let request: AccessRequest = row.json(0, "request")?;
+async fn cancel(
+    tx: &mut Tx,
+    requests: Vec<AccessRequest>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for request in requests {
         let state = RequestState::Cancelled { at: now };
         write_state(tx, &AccessRequest { state, ..request }).await?;
     }

@@ -42,6 +42,7 @@ mod revoke_grant;
 mod search_audit;
 mod show_request;
 mod ssh_config;
+mod suggest_request;
 mod tail_audit;
 mod verify_audit;
 mod verify_recordings;
@@ -72,6 +73,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     who_can::ENDPOINT,
     request_access::ENDPOINT,
     list_requests::ENDPOINT,
+    suggest_request::ENDPOINT,
     show_request::ENDPOINT,
     approve_request::ENDPOINT,
     deny_request::ENDPOINT,

@@ -13,5 +13,6 @@ mod edge;
 mod holds;
 mod node;
 mod probes;
+mod requests;
 mod second_person;
 mod streams;

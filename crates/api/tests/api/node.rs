@@ -49,8 +49,13 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start() -> Self {
+        Self::start_with("", &[]).await
+    }
+
+    /// A node with more resources, and people in more groups, from the beginning.
+    pub(crate) async fn start_with(more: &str, groups: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
-        let control = control(&directory).await;
+        let control = control_with(&directory, more, groups).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -90,7 +95,11 @@ pub(crate) fn recorder() -> metrics_exporter_prometheus::PrometheusHandle {
 }
 
 /// Use cases over a new store and log in this directory.
-pub(crate) async fn control(directory: &TempDir) -> Control {
+pub(crate) async fn control_with(
+    directory: &TempDir,
+    more: &str,
+    groups: &[(&str, &str)],
+) -> Control {
     let clock = SystemClock::new();
     let now = clock.now();
     let url = format!("sqlite://{}", directory.path().join("portcullis.db").display());
@@ -131,7 +140,10 @@ pub(crate) async fn control(directory: &TempDir) -> Control {
         totp_secret: matches!(name.as_str(), WARDEN | STEWARD)
             .then(|| Secret::new(WARDEN_CODES.into())),
     });
-    let files = vec![ResourceFile { name: "resources.yaml".into(), text: resources(&people) }];
+    let files = vec![ResourceFile {
+        name: "resources.yaml".into(),
+        text: resources(&people, groups) + more,
+    }];
     control.bootstrap(&"alice".parse().unwrap(), files, users.collect()).await.unwrap();
     control
 }
@@ -144,7 +156,7 @@ pub(crate) fn administrator(number: usize) -> String {
 pub(crate) const HOST_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEdArmNHsBcsASVP9VuuWv9RmfREbn9tZD1AGFs/R1FF";
 
-fn resources(people: &[String]) -> String {
+fn resources(people: &[String], more: &[(&str, &str)]) -> String {
     let rights: Vec<&str> = ControlAction::ALL.iter().map(|action| action.as_str()).collect();
     let mut yaml = format!(
         "kind: Environment
@@ -181,7 +193,10 @@ spec: {{role: administrator, groups: [administrators]}}
         rights.join(", ")
     );
     for name in people {
-        let groups = if matches!(name.as_str(), "bob" | "nora") { "" } else { "administrators" };
+        let own = if matches!(name.as_str(), "bob" | "nora") { "" } else { "administrators" };
+        let more = more.iter().filter(|(user, _)| user == name).map(|(_, group)| *group);
+        let groups: Vec<&str> = more.chain([own]).filter(|group| !group.is_empty()).collect();
+        let groups = groups.join(", ");
         write!(yaml, "---\nkind: User\nmetadata: {{name: {name}}}\nspec: {{groups: [{groups}]}}\n")
             .unwrap();
     }

@@ -1,15 +1,16 @@
 //! Just-in-time access: asking, deciding, giving back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 use portcullis_control::view::{
-    AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView, RevokeView,
+    AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView, RevokeView, SuggestionView,
 };
 use portcullis_domain::{
-    ActionKind, Grant, GrantSource, Login, RequestState, Timestamp, format_duration,
+    ActionKind, Grant, GrantSource, Login, RequestState, Scope, TargetName, Timestamp,
+    format_duration,
 };
 
 use crate::client::{Client, path, with_query};
@@ -30,8 +31,12 @@ pub(super) enum Access {
     Approve(Id),
     /// Refuse somebody's request
     Deny(IdWithReason),
+    /// Show one request: what it would allow, and what the requester did with the last grants
+    ShowRequest(Id),
     /// Withdraw a request of your own
     Cancel(Id),
+    /// Ask to prolong a grant of yours; somebody else must approve, as the first time
+    Extend(Extend),
     /// List grants
     Grants(List),
     /// End a grant now, and the sessions that depend on it; your own can always be given back
@@ -41,13 +46,29 @@ pub(super) enum Access {
 #[derive(Debug, Args)]
 pub(super) struct Request {
     /// The target
-    target: String,
-    /// For how long, from approval: `30m`, `1h`, `8h`
-    #[arg(long = "for", value_name = "DURATION")]
-    duration: String,
-    /// Why, for the approver and the audit log
+    #[arg(required_unless_present_any = ["role", "labels", "suggest"])]
+    target: Option<String>,
+    /// Instead of a target: all that this role of yours reaches
+    #[arg(long, conflicts_with = "target")]
+    role: Option<String>,
+    /// Instead of a target: all targets with this label (may be repeated: with all of them)
+    #[arg(long = "label", value_name = "NAME=VALUE", conflicts_with_all = ["target", "role"])]
+    labels: Vec<String>,
+    /// Only in this environment, where a role or labels reach several
     #[arg(long)]
-    reason: String,
+    environment: Option<String>,
+    /// For how long, from approval: `30m`, `1h`, `8h`
+    #[arg(long = "for", value_name = "DURATION", required_unless_present = "suggest")]
+    duration: Option<String>,
+    /// Why, for the approver and the audit log
+    #[arg(long, required_unless_present = "suggest")]
+    reason: Option<String>,
+    /// The ticket it belongs to, where the environment asks for one
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Ask for nothing: list the smallest requests for what you were refused lately
+    #[arg(long)]
+    suggest: bool,
     /// Only this action (may be repeated): shell, exec, upload, download, forward, agent_forward,
     /// remote_forward
     #[arg(long = "action", value_name = "ACTION")]
@@ -58,6 +79,21 @@ pub(super) struct Request {
     /// Wait until it is decided
     #[arg(long)]
     wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Extend {
+    /// The grant's id, or at least its last six digits
+    id: String,
+    /// For how much longer: `30m`, `1h`
+    #[arg(long = "for", value_name = "DURATION")]
+    duration: String,
+    /// Why, for the approver and the audit log
+    #[arg(long)]
+    reason: String,
+    /// The ticket it belongs to, where the environment asks for one
+    #[arg(long)]
+    ticket: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +131,14 @@ impl Access {
                     client.get(&with_query("/v1/requests", &list.query())).await?;
                 out.either(&found, |out| print_requests(out, &found))?;
             }
+            Self::ShowRequest(Id { id }) => {
+                let view: RequestView = client.get(&path("/v1/requests/{}", &[&id])).await?;
+                out.either(&view, |out| show(out, &view))?;
+            }
+            Self::Extend(extend) => {
+                let view: RequestView = client.post("/v1/requests", &extend.body()).await?;
+                out.either(&view, |out| print_request(out, &view))?;
+            }
             Self::Grants(list) => {
                 let found: Vec<Grant> =
                     client.get(&with_query("/v1/grants", &list.query())).await?;
@@ -129,12 +173,22 @@ impl List {
 
 impl Request {
     async fn run(self, client: &Client, out: Out) -> Result<Outcome, Failure> {
+        if self.suggest {
+            let found: Vec<SuggestionView> = client.get("/v1/suggestions").await?;
+            out.either(&found, |out| print_suggestions(out, &found))?;
+            return Ok(Outcome::Done);
+        }
         let body = RequestBody {
             target: self.target,
-            duration: self.duration,
-            reason: self.reason,
+            role: self.role,
+            labels: labels(&self.labels)?,
+            extends: None,
+            environment: self.environment,
+            duration: self.duration.unwrap_or_default(),
+            reason: self.reason.unwrap_or_default(),
             actions: self.actions.into_iter().collect(),
             login: self.login,
+            ticket: self.ticket,
         };
         let mut view: RequestView = client.post("/v1/requests", &body).await?;
         if self.wait {
@@ -153,6 +207,32 @@ impl Request {
             _ => Outcome::Problems,
         })
     }
+}
+
+impl Extend {
+    fn body(self) -> RequestBody {
+        RequestBody {
+            target: None,
+            role: None,
+            labels: BTreeMap::new(),
+            extends: Some(self.id),
+            environment: None,
+            duration: self.duration,
+            reason: self.reason,
+            actions: BTreeSet::new(),
+            login: None,
+            ticket: self.ticket,
+        }
+    }
+}
+
+fn labels(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let split = typed.iter().map(|label| {
+        let pair = label.split_once('=').filter(|(name, _)| !name.is_empty());
+        let pair = pair.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| Failure::Usage(format!("`{}` is not `NAME=VALUE`", escape::line(label))))
+    });
+    split.collect()
 }
 
 async fn decide(
@@ -190,14 +270,15 @@ fn print_request(out: Out, view: &RequestView) -> Result<(), Failure> {
     let request = &view.request;
     let id = short(request.id);
     out.line(&match &request.state {
-        RequestState::Pending { approvals } => format!(
+        RequestState::Pending { .. } => format!(
             "request {id} for {} is waiting for {}\nask one of them to run: portcullis approve {id}",
-            request.target,
-            approvers(request.rule.count, approvals.len(), &request.rule.groups)
+            targets(request.targets()),
+            approvers(view)
         ),
         RequestState::Approved { .. } => {
             let until = view.grant.as_ref().map(|grant| time(grant.ends)).unwrap_or_default();
-            format!("request {id} is approved; {} is open to you until {until}", request.target)
+            let what = targets(request.targets());
+            format!("request {id} is approved; {what} is open to you until {until}")
         }
         RequestState::Denied { by, reason, .. } => {
             format!("request {id} was denied by {by}: {}", escape::line(reason))
@@ -206,12 +287,92 @@ fn print_request(out: Out, view: &RequestView) -> Result<(), Failure> {
     })
 }
 
-fn approvers<G: std::fmt::Display>(count: u32, have: usize, groups: &BTreeSet<G>) -> String {
-    let missing = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(have).max(1);
+fn approvers(view: &RequestView) -> String {
+    let missing = view.missing.unwrap_or(1).max(1);
     let people =
         if missing == 1 { "1 approval".to_owned() } else { format!("{missing} approvals") };
-    let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
-    if groups.is_empty() { people } else { format!("{people} from {}", groups.join(" or ")) }
+    match &view.waits_for {
+        Some(rule) => format!("{people} ({})", escape::line(rule)),
+        None => people,
+    }
+}
+
+fn targets<'a>(names: impl Iterator<Item = &'a TargetName>) -> String {
+    names.map(TargetName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn show(out: Out, view: &RequestView) -> Result<(), Failure> {
+    let request = &view.request;
+    let mut lines = vec![
+        format!("request {} of {}: {}", short(request.id), request.user, request.state.as_str()),
+        format!("for       {} in {}", targets(request.targets()), request.environment),
+        format!("reason    {}", escape::line(&request.reason)),
+        format!("duration  {}", format_duration(request.duration)),
+    ];
+    if let Scope::Role { role } = &request.scope {
+        lines.push(format!("by role   {role}"));
+    }
+    if !request.actions.is_empty() {
+        let names: Vec<String> = request.actions.iter().map(ToString::to_string).collect();
+        lines.push(format!("actions   {}", names.join(", ")));
+    }
+    lines.extend(request.login.iter().map(|login| format!("only as   {login}")));
+    lines.extend(request.ticket.iter().map(|ticket| format!("ticket    {}", escape::line(ticket))));
+    if let Some(extended) = &request.extends {
+        lines.push(format!("prolongs  {} until {}", short(extended.grant), time(extended.ends)));
+    }
+    if let RequestState::Pending { approvals } = &request.state {
+        let names: Vec<_> = approvals.iter().map(|given| given.by.to_string()).collect();
+        lines.push(format!(
+            "approved  {}",
+            if names.is_empty() { "by nobody yet".into() } else { names.join(", ") }
+        ));
+        lines.push(format!("waits for {}", approvers(view)));
+        lines.push(format!("expires   {}", time(request.expires())));
+    }
+    out.line(&lines.join("\n"))?;
+    if !view.would_allow.is_empty() {
+        let rows = view.would_allow.iter().map(|row| {
+            let login = row.login.as_ref().map(ToString::to_string).unwrap_or_default();
+            let detail = row.detail.as_deref().map(escape::line).unwrap_or_default();
+            let now_then = [escape::line(&row.before), escape::line(&row.after)];
+            let [before, after] = now_then;
+            vec![row.target.to_string(), row.action.to_string(), login, before, after, detail]
+        });
+        out.line("\nit would allow:")?;
+        out.table(&["target", "action", "as", "now", "then", "bounds"], rows.collect(), "")?;
+    }
+    if !view.history.is_empty() {
+        let rows = view.history.iter().map(|row| {
+            let used = row.last_used.map_or_else(|| "never".to_owned(), time);
+            vec![
+                short(row.grant),
+                targets(row.targets.iter()),
+                time(row.starts),
+                row.sessions.to_string(),
+                row.actions.to_string(),
+                used,
+            ]
+        });
+        out.line(&format!("\nwhat {} did with the last grants:", request.user))?;
+        let head = ["grant", "targets", "from", "sessions", "actions", "last used"];
+        out.table(&head, rows.collect(), "")?;
+    }
+    Ok(())
+}
+
+fn print_suggestions(out: Out, found: &[SuggestionView]) -> Result<(), Failure> {
+    let rows = found.iter().map(|row| {
+        vec![
+            time(row.at),
+            row.target.to_string(),
+            row.action.to_string(),
+            row.role.as_ref().map(ToString::to_string).unwrap_or_default(),
+            escape::line(row.command.as_deref().unwrap_or(&row.text)),
+        ]
+    });
+    let head = ["refused", "target", "action", "smallest role", "ask with"];
+    out.table(&head, rows.collect(), "you were refused nothing lately")
 }
 
 fn print_requests(out: Out, found: &[RequestView]) -> Result<(), Failure> {
@@ -224,7 +385,7 @@ fn print_requests(out: Out, found: &[RequestView]) -> Result<(), Failure> {
             vec![
                 short(request.id),
                 request.user.to_string(),
-                request.target.to_string(),
+                targets(request.targets()),
                 format_duration(request.duration),
                 format!("{state}{decide}"),
                 time(request.asked_at),
@@ -241,15 +402,19 @@ fn print_grants(out: Out, found: &[Grant]) -> Result<(), Failure> {
     let rows = found
         .iter()
         .map(|grant| {
-            let GrantSource::Request { approved_by, .. } = &grant.source;
-            let by: Vec<_> = approved_by.iter().map(ToString::to_string).collect();
+            let by = match &grant.source {
+                GrantSource::Request { approved_by, .. } => {
+                    approved_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                }
+                GrantSource::BreakGlass { role, .. } => format!("nobody: broken glass by {role}"),
+            };
             vec![
                 short(grant.id),
                 grant.user.to_string(),
-                grant.target.to_string(),
+                targets(grant.targets()),
                 limits(grant),
                 standing(grant, now),
-                by.join(", "),
+                by,
             ]
         })
         .collect();

@@ -1,18 +1,34 @@
 //! Requests, grants, locks and gates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::{
-    AccessRequest, ActionKind, Grant, GrantId, Lock, LockSubject, Login, RequestId,
+    AccessRequest, ActionKind, Grant, GrantId, Lock, LockSubject, Login, RequestId, RoleName,
+    TargetName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+
+use super::ReachView;
 
 /// Body of `POST /v1/requests`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestBody {
-    /// For which target.
-    pub target: String,
+    /// For which target. One of this, `role`, `labels` and `extends`.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// For all that this role reaches.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// For all targets that carry these labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// To prolong this grant.
+    #[serde(default)]
+    pub extends: Option<String>,
+    /// Only in this environment; needed where a role or labels reach several.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// For how long, as people write it (`1h`).
     pub duration: String,
     /// Why.
@@ -23,6 +39,47 @@ pub struct RequestBody {
     /// Only as this account.
     #[serde(default)]
     pub login: Option<Login>,
+    /// The ticket it belongs to.
+    #[serde(default)]
+    pub ticket: Option<String>,
+}
+
+/// What someone did with a grant they had before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// The grant.
+    pub grant: GrantId,
+    /// To what.
+    pub targets: Vec<TargetName>,
+    /// From when.
+    pub starts: Timestamp,
+    /// Until when it could be used.
+    pub ends: Timestamp,
+    /// How many sessions there were under it.
+    pub sessions: usize,
+    /// How many actions they took: commands, files, forwards.
+    pub actions: usize,
+    /// When the last session began or ended; none: it was never used.
+    pub last_used: Option<Timestamp>,
+}
+
+/// The smallest request that would have let someone do what they tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuggestionView {
+    /// When they tried.
+    pub at: Timestamp,
+    /// What they tried it on.
+    pub target: TargetName,
+    /// What they tried.
+    pub action: ActionKind,
+    /// The smallest of their roles that allows it.
+    pub role: Option<RoleName>,
+    /// How many pairs of target and action that role reaches.
+    pub reach: usize,
+    /// What to type; none: a request would not help, or is not needed any more.
+    pub command: Option<String>,
+    /// Why, for the person.
+    pub text: String,
 }
 
 /// A request with what an approver wants to know.
@@ -35,6 +92,18 @@ pub struct RequestView {
     pub can_decide: bool,
     /// The grant, once approved.
     pub grant: Option<Grant>,
+    /// Who must agree, while it is pending.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+    /// How many more people that takes at least.
+    #[serde(default)]
+    pub missing: Option<usize>,
+    /// What the requester could do that they cannot do now; of one request, while it is pending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_allow: Vec<ReachView>,
+    /// What the requester did with the latest grants; of one request, for who decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryView>,
 }
 
 /// Body with a reason: deny, revoke, kill, drop, raise.

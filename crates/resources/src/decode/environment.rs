@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use portcullis_domain::{Access, ApprovalRule, Environment, Kind, Recording, Tier};
+use portcullis_domain::{Access, Environment, Recording, Tier};
 
-use super::{Parts, reference};
+use super::Parts;
+use super::approval::{approval, approval_for, requests};
 use crate::node::{Node, Value};
 use crate::reader::{Fields, Read, Reader};
 
 /// Longest grant where nothing else is said.
 pub(crate) const DEFAULT_MAX_GRANT: Duration = Duration::from_secs(8 * 3600);
-/// Most people one request can need.
-pub(crate) const MAX_APPROVALS: u32 = 100;
 /// Durations that cannot be zero are at least this.
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
@@ -19,13 +18,14 @@ pub(crate) const SPEC: &[&str] = &[
     "tier",
     "access",
     "approval",
+    "approval_for",
+    "requests",
     "max_grant",
     "second_factor",
     "recording",
     "max_session",
     "idle_timeout",
 ];
-pub(crate) const APPROVAL: &[&str] = &["groups", "count"];
 pub(crate) const SECOND_FACTOR: &[&str] = &["max_age"];
 
 pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Environment> {
@@ -39,6 +39,8 @@ pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<En
     );
     let access = fields.optional(reader, "access", access);
     let approval = fields.optional(reader, "approval", approval);
+    let approval_for = fields.or_default(reader, "approval_for", approval_for);
+    let requests = fields.or_default(reader, "requests", requests);
     let max_grant = fields.optional(reader, "max_grant", at_least_a_second);
     let second_factor = fields.optional(reader, "second_factor", second_factor);
     let recording = fields.optional(reader, "recording", recording);
@@ -53,6 +55,8 @@ pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<En
         tier,
         access: access?.unwrap_or(default_access(tier)),
         approval: approval?,
+        approval_for: approval_for?,
+        requests: requests?,
         max_grant: max_grant?.unwrap_or(DEFAULT_MAX_GRANT),
         second_factor_max_age: second_factor?.unwrap_or(default_second_factor(tier)),
         recording: recording?.unwrap_or(default_recording(tier)),
@@ -126,22 +130,8 @@ fn recording(reader: &mut Reader<'_>, node: &Node) -> Read<Recording> {
     reader.one_of(node, "a way to record", &words)
 }
 
-fn at_least_a_second(reader: &mut Reader<'_>, node: &Node) -> Read<Duration> {
+pub(super) fn at_least_a_second(reader: &mut Reader<'_>, node: &Node) -> Read<Duration> {
     reader.duration(node, ONE_SECOND)
-}
-
-fn approval(reader: &mut Reader<'_>, node: &Node) -> Read<ApprovalRule> {
-    let fields = reader.fields(node, "`approval`", APPROVAL)?;
-    let groups = fields.required(reader, "groups", "`groups:` with who may approve", |r, node| {
-        let groups = r.set(node, reference(Kind::Group))?;
-        if groups.is_empty() {
-            let help = "name at least one group, or leave `approval` out: then nobody can approve";
-            return Err(r.note(node.at, "no group may approve", Some(help.into())));
-        }
-        Ok(groups)
-    });
-    let count = fields.optional(reader, "count", |r, node| r.number(node, 1, MAX_APPROVALS));
-    Ok(ApprovalRule { groups: groups?, count: count?.unwrap_or(1) })
 }
 
 /// `none`, or how old it may be.

@@ -1,6 +1,7 @@
 //! From a document's tree to a resource: `kind` and `metadata` here, each kind's `spec` in a file
 //! of its own.
 
+mod approval;
 mod environment;
 mod people;
 mod role;
@@ -181,7 +182,9 @@ pub(crate) const SPECS: &[(Kind, &[&str])] = &[
 pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("Metadata", METADATA),
     ("TargetMetadata", TARGET_METADATA),
-    ("ApprovalSpec", environment::APPROVAL),
+    ("ApprovalSpec", approval::APPROVAL),
+    ("RequestsSpec", approval::REQUESTS),
+    ("EscalationSpec", approval::ESCALATION),
     ("SecondFactorRule", environment::SECOND_FACTOR),
     ("SshSpec", target::SSH),
     ("SecretName", target::SECRET),

@@ -2,8 +2,9 @@
 //! new field of the domain cannot be forgotten here.
 
 use portcullis_domain::{
-    Access, ApprovalRule, Environment, Group, PolicyText, Recording, Resource, Role,
-    RoleAssignment, Rule, SshCredential, SshTarget, Target, Tier, User, format_duration,
+    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, RequestTerms,
+    Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget, Target, Threshold, Tier, User,
+    format_duration,
 };
 
 use super::*;
@@ -50,6 +51,8 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
         tier,
         access,
         approval,
+        approval_for,
+        requests,
         max_grant,
         second_factor_max_age,
         recording,
@@ -67,10 +70,12 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
             Access::OnRequest => AccessSpec::OnRequest,
             Access::Standing => AccessSpec::Standing,
         }),
-        approval: approval.as_ref().map(|ApprovalRule { groups, count }| ApprovalSpec {
-            groups: texts(groups),
-            count: *count,
-        }),
+        approval: approval.as_ref().map(approval_rule),
+        approval_for: approval_for
+            .iter()
+            .map(|(kind, rule)| (kind.to_string(), approval_rule(rule)))
+            .collect(),
+        requests: (*requests != RequestTerms::default()).then(|| request_terms(requests)),
         max_grant: Some(format_duration(*max_grant)),
         second_factor: Some(match second_factor_max_age {
             None => SecondFactorSpec::None(NoneWord::None),
@@ -85,6 +90,36 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
         }),
         max_session: max_session.map(format_duration),
         idle_timeout: idle_timeout.map(format_duration),
+    }
+}
+
+fn approval_rule(rule: &ApprovalRule) -> ApprovalSpec {
+    let mut spec = ApprovalSpec { group: None, groups: None, count: None, all: None, any: None };
+    let each = |parts: &[ApprovalRule]| Some(parts.iter().map(approval_rule).collect());
+    match rule {
+        ApprovalRule::Threshold(Threshold { groups, count }) => {
+            spec.groups = Some(texts(groups));
+            spec.count = Some(*count);
+        }
+        // `Each` comes of requests and is never in a resource.
+        ApprovalRule::All { all: parts } | ApprovalRule::Each { each: parts } => {
+            spec.all = each(parts);
+        }
+        ApprovalRule::Any { any } => spec.any = each(any),
+    }
+    spec
+}
+
+fn request_terms(terms: &RequestTerms) -> RequestsSpec {
+    let RequestTerms { expire_after, remind_every, escalation, ticket } = terms;
+    RequestsSpec {
+        expire_after: Some(format_duration(*expire_after)),
+        remind_every: remind_every.map(format_duration),
+        escalation: escalation.as_ref().map(|Escalation { after, groups }| EscalationSpec {
+            after: format_duration(*after),
+            groups: texts(groups),
+        }),
+        ticket: ticket.clone(),
     }
 }
 

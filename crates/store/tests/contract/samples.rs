@@ -78,8 +78,13 @@ pub(crate) fn request(user: &str, target: &str, approvals: u32) -> AccessRequest
         login: None,
         duration: Duration::from_secs(3600),
         reason: "ticket 42".to_owned(),
+        ticket: None,
+        extends: None,
+        also: BTreeSet::new(),
+        scope: Scope::Target,
+        terms: RequestTerms::default(),
         asked_at: NOW,
-        rule: ApprovalRule { groups: [GroupName::new("leads").unwrap()].into(), count: approvals },
+        rule: ApprovalRule::of([GroupName::new("leads").unwrap()].into(), approvals),
         state: RequestState::Pending { approvals: Vec::new() },
     }
 }
