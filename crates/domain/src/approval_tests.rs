@@ -1,3 +1,5 @@
+//! Rules of groups and thresholds, by example and against a reference that tries everything.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! One request through its states.
+
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);

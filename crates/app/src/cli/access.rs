@@ -25,14 +25,12 @@ const WAIT_STEP: Duration = Duration::from_secs(1);
 pub(super) enum Access {
     /// Ask for access to a target; somebody else must approve
     Request(Request),
-    /// List access requests
-    Requests(List),
+    /// List access requests, or show one: what it would allow, and what came of the last grants
+    Requests(Requests),
     /// Approve somebody's request; the grant's clock starts now
     Approve(Id),
     /// Refuse somebody's request
     Deny(IdWithReason),
-    /// Show one request: what it would allow, and what the requester did with the last grants
-    ShowRequest(Id),
     /// Withdraw a request of your own
     Cancel(Id),
     /// Ask to prolong a grant of yours; somebody else must approve, as the first time
@@ -97,6 +95,15 @@ pub(super) struct Extend {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Requests {
+    /// One request: its id, or at least the last six digits
+    #[arg(conflicts_with_all = ["mine", "open"])]
+    id: Option<String>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct List {
     /// Only your own
     #[arg(long)]
@@ -126,14 +133,14 @@ impl Access {
         let (client, out) = (context.client()?, context.out);
         match self {
             Self::Request(request) => return request.run(&client, out).await,
-            Self::Requests(list) => {
+            Self::Requests(Requests { id: Some(id), .. }) => {
+                let view: RequestView = client.get(&path("/v1/requests/{}", &[&id])).await?;
+                out.either(&view, |out| show(out, &view))?;
+            }
+            Self::Requests(Requests { id: None, list }) => {
                 let found: Vec<RequestView> =
                     client.get(&with_query("/v1/requests", &list.query())).await?;
                 out.either(&found, |out| print_requests(out, &found))?;
-            }
-            Self::ShowRequest(Id { id }) => {
-                let view: RequestView = client.get(&path("/v1/requests/{}", &[&id])).await?;
-                out.either(&view, |out| show(out, &view))?;
             }
             Self::Extend(extend) => {
                 let view: RequestView = client.post("/v1/requests", &extend.body()).await?;

@@ -164,6 +164,8 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
             tier: Tier::Development,
             access: Access::Standing,
             approval: None,
+            approval_for: Default::default(),
+            requests: Default::default(),
             max_grant: Duration::from_secs(3600),
             second_factor_max_age: None,
             recording: Recording::Required,
