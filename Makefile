@@ -35,7 +35,7 @@ test:
 	@scripts/test
 
 bench:
-	@scripts/ensure $(BUILD) openssh-server openssh-client python3
+	@scripts/ensure $(BUILD) $(SERVER) python3
 	@scripts/bench $(ARGS)
 
 lint:

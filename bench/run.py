@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import crowd
+import evidence
 import figures
 import terminal
 import transfers
@@ -24,11 +25,6 @@ from stage import CIPHER, KEX, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "target" / "bench" / "results.json"
-DECIDE = ("cargo", "run", "--release", "--quiet", "--package", "portcullis-policy",
-          "--example", "decide_latency", "--", "--json")
-RECORD = ("cargo", "run", "--release", "--quiet", "--package", "portcullis-evidence",
-          "--example", "recording_size")
-_LONGEST_BUILD = 3600
 
 
 @dataclass
@@ -55,7 +51,7 @@ MEASUREMENTS = {
     "stalled": crowd.stalled,
     "sessions": crowd.sessions,
 }
-NAMES = (*MEASUREMENTS, "decide", "recording")
+NAMES = (*MEASUREMENTS, "decide", *evidence.ALONE)
 
 
 def main():
@@ -81,8 +77,9 @@ def main():
                     _one(name, lambda: measure(stage, size), rows, failures)
     if "decide" in chosen:
         _one("decide", _decide, rows, failures)
-    if "recording" in chosen:
-        _one("recording", _recording, rows, failures)
+    for name, measure in evidence.ALONE.items():
+        if name in chosen:
+            _one(name, lambda: measure(options.quick), rows, failures)
     machine["load after"] = _load()
     figures.write(RESULTS, machine, rows, failures)
     print(f"\nload now {machine['load after']}; everything is in {RESULTS.relative_to(ROOT)}")
@@ -104,25 +101,11 @@ def _one(name, measure, rows, failures):
 
 def _decide():
     """The policy engine alone, with the example that measures it."""
-    done = subprocess.run(
-        DECIDE, cwd=ROOT, capture_output=True, text=True, timeout=_LONGEST_BUILD, check=True)
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    told = evidence.example("portcullis-policy", "decide_latency")
     cases = {found["case"]: found for found in told if found["roles"] == 1000}
     return [figures.Row(
         "decide at 1,000 roles, p50", "us", 20.0, cases["warm"]["p50_us"], notes={"cases": told},
         legs={case: [found["p50_us"]] for case, found in cases.items()})]
-
-
-def _recording():
-    """The recorder alone: 54 MB of what terminals show, with the example that makes it."""
-    done = subprocess.run(
-        RECORD, cwd=ROOT, capture_output=True, text=True, timeout=_LONGEST_BUILD, check=True)
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    whole = next(found for found in told if found["output"] == "all")
-    return [figures.Row(
-        "54 MB of terminal output, recorded", "MB", 15.0, whole["recorded"] / 1e6,
-        notes={"outputs": told},
-        legs={found["output"]: [found["recorded"] / found["bytes"]] for found in told})]
 
 
 def _machine(program):

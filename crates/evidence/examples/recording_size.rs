@@ -23,7 +23,8 @@ const PIECE: usize = 4096;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Outcome<()> {
-    let scratch = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let scratch = std::env::args().skip(1).find(|argument| argument != "--json");
+    let scratch = scratch.map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = scratch.join(format!("recording-size-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let done = measure(&directory).await;

@@ -25,10 +25,8 @@ const START_ATTEMPTS: u32 = 5;
 const VERSIONS: &str = "/usr/lib/postgresql";
 
 /// Fast and forgetful, as tests like it.
-const SETTINGS: [&str; 8] = [
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
+const FORGETFUL: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+const SETTINGS: [&str; 5] = [
     "shared_buffers=32MB",
     "max_connections=200",
     "listen_addresses=127.0.0.1",
@@ -43,6 +41,14 @@ pub struct PostgresServer {
     port: u16,
     databases: AtomicU32,
     directory: tempfile::TempDir,
+    disk: Disk,
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    Forgetful,
+    Durable,
 }
 
 impl PostgresServer {
@@ -52,6 +58,20 @@ impl PostgresServer {
     /// When PostgreSQL is missing or does not start; the message says what to install.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_on(Disk::Forgetful)
+    }
+
+    /// The same with a commit that is on the disk when it is answered, as in production: for
+    /// measurements.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn start_durable() -> Self {
+        Self::start_on(Disk::Durable)
+    }
+
+    fn start_on(disk: Disk) -> Self {
         let directory = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
         let user = RunAs::choose();
         user.own(directory.path());
@@ -69,9 +89,9 @@ impl PostgresServer {
         let log = directory.path().join("log");
         for _ in 0..START_ATTEMPTS {
             let port = free_port();
-            let mut process = launch(&user, &data, port, directory.path(), &log);
+            let mut process = launch(&user, disk, (&data, directory.path()), port, &log);
             if await_ready(&mut process, port) {
-                return Self { process, port, databases: AtomicU32::new(0), directory };
+                return Self { process, port, databases: AtomicU32::new(0), directory, disk };
             }
         }
         panic!("PostgreSQL does not start: {}", fs::read_to_string(log).unwrap_or_default())
@@ -142,7 +162,8 @@ impl PostgresServer {
     pub fn start_again(&mut self) {
         let (user, directory) = (RunAs::choose(), self.directory.path());
         let log = directory.join("log");
-        self.process = launch(&user, &directory.join("data"), self.port, directory, &log);
+        self.process =
+            launch(&user, self.disk, (&directory.join("data"), directory), self.port, &log);
         let back = await_ready(&mut self.process, self.port);
         assert!(back, "PostgreSQL does not come back: {}", self.log());
     }
@@ -203,11 +224,18 @@ impl RunAs {
     }
 }
 
-fn launch(user: &RunAs, data: &Path, port: u16, directory: &Path, log: &Path) -> ServerProcess {
+fn launch(
+    user: &RunAs,
+    disk: Disk,
+    (data, directory): (&Path, &Path),
+    port: u16,
+    log: &Path,
+) -> ServerProcess {
+    let disk: &[&str] = if disk == Disk::Forgetful { &FORGETFUL } else { &[] };
     let postgres = program("postgres");
     let port = format!("port={port}");
     let mut command = vec![postgres.as_os_str(), OsStr::new("-D"), data.as_os_str()];
-    for setting in SETTINGS.into_iter().chain([port.as_str()]) {
+    for setting in SETTINGS.iter().chain(disk).copied().chain([port.as_str()]) {
         command.extend([OsStr::new("-c"), OsStr::new(setting)]);
     }
     let words = user.wrap(&command);
