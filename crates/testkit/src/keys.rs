@@ -151,6 +151,18 @@ impl CertificateAuthority {
         self.sign(&key.public_path(), &[], principals, validity, options);
     }
 
+    /// Signs whatever `arguments` of `ssh-keygen` say, into [`UserKey::certificate_path`].
+    ///
+    /// # Panics
+    /// When `ssh-keygen` refuses.
+    pub fn sign_with(&self, key: &UserKey, arguments: &[&str]) {
+        let (authority, public) = (self.key.private_path(), key.public_path());
+        let mut all = vec!["-q", "-s", authority.to_str().unwrap()];
+        all.extend(arguments);
+        all.push(public.to_str().unwrap());
+        run_tool(CLIENT_PACKAGE, "ssh-keygen", &all);
+    }
+
     /// Signs a host certificate for the public key file at `public`, into `*-cert.pub` beside it.
     ///
     /// # Panics

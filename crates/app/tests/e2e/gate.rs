@@ -91,6 +91,12 @@ impl Gate {
         self.directory.path().join(name)
     }
 
+    /// Sets one of the node's environment variables, from its next start on.
+    pub(crate) fn set_environment(&mut self, name: &'static str, value: &str) {
+        self.install.environment.retain(|(known, _)| *known != name);
+        self.install.environment.push((name, value.to_owned()));
+    }
+
     /// Kills the node as a power cut would and starts it again.
     pub(crate) fn kill_and_restart(&mut self) {
         self.node.signal("KILL");

@@ -22,6 +22,7 @@ mod plan;
 mod python;
 
 mod attacks;
+mod certificates;
 mod crash;
 mod credentials;
 mod evidence;
@@ -29,6 +30,7 @@ mod function;
 mod hostile_client;
 mod hostile_target;
 mod live;
+mod master_key;
 mod matrix;
 mod nodes;
 mod recorded;
