@@ -6,7 +6,8 @@
 #   make bench   direct OpenSSH, ProxyJump and the gate side by side
 #   make lint    formatting, clippy, layers, tidy: the fast part of the tests
 #   make fuzz    the property tests again with far more cases (CASES=20000)
-#   make deny    licences, bans, sources and advisories of the dependencies
+#   make deny    licences, bans, sources and advisories of the dependencies (ADVISORIES=skip where
+#                the advisory database cannot be fetched)
 #   make docs    the API documentation of the crates
 
 BUILD  := rust build-essential
