@@ -32,7 +32,7 @@ tour: demo
 
 test:
 	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux \
-		libnss-wrapper libpam-wrapper
+		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev
 	@scripts/test
 
 bench:
