@@ -11,6 +11,7 @@ use crate::log::note::{Note, NoteVerifier};
 use crate::log::segment::{Scanned, SegmentScanner, holds_batch};
 use crate::log::tile::{BundleEntries, TilePath, decode_tile};
 use crate::log::tlog_proof::TlogProof;
+use crate::log::witness::AddCheckpoint;
 use crate::recording::{KeyWrap, KeyWrapError, RecordingReader, SESSION_KEY_BYTES};
 
 /// Signed notes, checkpoints and verifier keys.
@@ -39,6 +40,13 @@ pub fn fuzz_tlog_proof(data: &[u8]) {
         && let Ok(text) = proof.to_text()
     {
         assert_eq!(TlogProof::parse(text.as_bytes()).as_ref(), Ok(&proof));
+    }
+}
+
+/// Requests to a witness.
+pub fn fuzz_add_checkpoint(data: &[u8]) {
+    if let Ok(request) = AddCheckpoint::parse(data) {
+        assert_eq!(AddCheckpoint::parse(&request.to_bytes()).as_ref(), Ok(&request));
     }
 }
 

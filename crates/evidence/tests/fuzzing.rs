@@ -10,8 +10,8 @@
 use std::time::Instant;
 
 use portcullis_evidence::fuzzing::{
-    KnownKeys, fuzz_entry_bundle, fuzz_export_archive, fuzz_note, fuzz_recording, fuzz_segment,
-    fuzz_tile_path, fuzz_tlog_proof,
+    KnownKeys, fuzz_add_checkpoint, fuzz_entry_bundle, fuzz_export_archive, fuzz_note,
+    fuzz_recording, fuzz_segment, fuzz_tile_path, fuzz_tlog_proof,
 };
 use portcullis_evidence::log::export::ExportSink;
 use portcullis_evidence::log::export::tar::TarWriter;
@@ -42,6 +42,12 @@ fn tlog_proofs() {
     };
     let text = |extra| proof(extra).to_text().unwrap().into_bytes();
     run(fuzz_tlog_proof, &[text(None), text(Some(b"entry"))]);
+}
+
+#[test]
+fn requests_to_a_witness() {
+    let hash = Hash([3; 32]).to_base64();
+    run(fuzz_add_checkpoint, &[format!("old 7\n{hash}\n\nexample.com\n9\n").into_bytes()]);
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub mod tile;
 pub mod tlog_proof;
 pub mod trust;
 pub mod verify;
+pub mod witness;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -54,3 +55,4 @@ pub use sequence::{MAX_SEQUENCED_BYTES, Sequence, SequenceError, Sequenced, Sequ
 pub use tlog_proof::{ProofError, TlogProof};
 pub use trust::{Signed, Trust, TrustError};
 pub use verify::{Verification, Verified, VerifyError, verify_dir, verify_dir_against};
+pub use witness::{Answer, Witness};
