@@ -19,6 +19,8 @@ const TAIL_QUEUE: usize = 256;
 const SEARCH_BATCH: u64 = 4096;
 /// How long a checkpoint over what is durable may take.
 const CHECKPOINT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a cosigned checkpoint is waited for before one without witnesses has to do.
+const COSIGNED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Default and highest number of results.
 const DEFAULT_RESULTS: usize = 100;
 const MAX_RESULTS: usize = 10_000;
@@ -92,17 +94,12 @@ impl Control {
         who: &Authenticated,
     ) -> Result<CheckpointView, ControlError> {
         self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
+        let note = self.covering_checkpoint().await?;
         let log = self.gateway().auditor().log();
-        let reader = log.reader();
-        let read = tokio::task::spawn_blocking(move || reader.checkpoint_note()).await;
-        let note = match read {
-            Ok(Ok(note)) => note,
-            Ok(Err(error)) => return Err(ControlError::unavailable(error)),
-            Err(_) => return Err(ControlError::unavailable("the checkpoint could not be read")),
-        };
         Ok(CheckpointView {
             checkpoint: String::from_utf8_lossy(&note).into_owned(),
             vkey: log.verifier().to_vkey(),
+            witness_keys: self.witness_keys(),
         })
     }
 
@@ -115,6 +112,10 @@ impl Control {
         let covered = checkpoints.wait_for(|checkpoint| checkpoint.size >= size);
         if !matches!(tokio::time::timeout(CHECKPOINT_PATIENCE, covered).await, Ok(Ok(_))) {
             return Err(ControlError::unavailable("the log does not publish checkpoints any more"));
+        }
+        // Cosigned where the witnesses answer soon.
+        if let Some(note) = self.cosigned_over(size, COSIGNED_PATIENCE).await {
+            return Ok(note);
         }
         let reader = log.reader();
         let read = tokio::task::spawn_blocking(move || reader.checkpoint_note()).await;

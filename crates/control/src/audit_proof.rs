@@ -176,7 +176,8 @@ impl Control {
         self.audit(event).await?;
         let note = self.covering_checkpoint().await?;
         let log = self.gateway().auditor().log();
-        let (reader, keys) = (log.reader(), (vec![log.verifier().to_vkey()], Vec::new()));
+        let keys = (vec![log.verifier().to_vkey()], self.witness_keys());
+        let reader = log.reader();
         let made_at = self.gateway().now();
         let planned = tokio::task::spawn_blocking(move || {
             plan_export(&reader, note, (from, to), keys, made_at).map(|export| (export, reader))

@@ -35,8 +35,9 @@ mod trail;
 mod verify_recordings;
 pub mod view;
 mod weakening;
+mod witnessing;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_gateway::Gateway;
@@ -46,6 +47,7 @@ pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
 pub use portcullis_gateway::Authenticated;
 pub use recordings::{FRAME_QUEUE, RecordingStream};
+pub use witnessing::{WitnessTransport, Witnesses};
 
 /// What use cases need to know about the node.
 #[derive(Debug, Clone)]
@@ -71,6 +73,8 @@ struct Inner {
     waiting: second_person::Waiting,
     /// Exports of the audit log, once they run.
     exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
+    /// The log's witnesses, where there are some.
+    witnessing: OnceLock<witnessing::Witnessing>,
 }
 
 impl Control {
@@ -81,6 +85,7 @@ impl Control {
             settings,
             waiting: second_person::Waiting::default(),
             exports: std::sync::OnceLock::new(),
+            witnessing: OnceLock::new(),
         }))
     }
 
@@ -91,6 +96,14 @@ impl Control {
 
     pub(crate) fn waiting(&self) -> &second_person::Waiting {
         &self.0.waiting
+    }
+
+    pub(crate) fn witnessing(&self) -> Option<&witnessing::Witnessing> {
+        self.0.witnessing.get()
+    }
+
+    pub(crate) fn witnessing_slot(&self) -> &OnceLock<witnessing::Witnessing> {
+        &self.0.witnessing
     }
 
     pub(crate) fn settings(&self) -> &Settings {

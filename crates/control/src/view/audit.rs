@@ -55,6 +55,9 @@ pub struct CheckpointView {
     pub checkpoint: String,
     /// Verifier key, C2SP vkey format.
     pub vkey: String,
+    /// Verifier keys of the witnesses, C2SP vkey format.
+    #[serde(default)]
+    pub witness_keys: Vec<String>,
 }
 
 /// What a full verification found.

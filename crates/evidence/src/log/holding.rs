@@ -14,6 +14,8 @@ use super::tlog_proof::{MAX_PROOF_BYTES, decimal};
 
 /// Path of the number of entries archived.
 pub const MINIMUM_INDEX_PATH: &str = "minimum-index";
+/// Path of the latest checkpoint that a quorum of witnesses cosigned.
+pub const COSIGNED_PATH: &str = "cosigned";
 /// Path of an export's manifest.
 pub const MANIFEST_PATH: &str = "manifest.json";
 /// The value of [`Manifest::format`].
