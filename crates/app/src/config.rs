@@ -4,6 +4,7 @@
 //! line, column and what was probably meant. A key nobody knows is an error: a misspelt limit
 //! must not silently become no limit.
 
+mod audit;
 pub(crate) mod exports;
 pub(crate) mod outside;
 mod suggest;
@@ -16,6 +17,8 @@ use portcullis_domain::parse_duration;
 use portcullis_store::MasterKeySource;
 use serde::Deserialize;
 use thiserror::Error;
+
+pub(crate) use audit::{AuditConfig, WitnessUrl};
 
 /// Largest configuration read, in bytes.
 const MAX_CONFIG_BYTES: usize = 1024 * 1024;
@@ -98,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) recordings: PathBuf,
     /// Where entries of the audit log are delivered to.
     pub(crate) exports: Vec<exports::ExportConfig>,
+    /// Who witnesses the log.
+    pub(crate) audit: AuditConfig,
 }
 
 impl Config {
@@ -142,9 +147,11 @@ impl Config {
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("portcullis.db").display()));
         let recordings =
             raw.recordings.dir.map_or_else(|| data_dir.join("recordings"), |dir| base.join(dir));
-        let exports =
-            exports::exports(raw.audit, base).map_err(|message| wrong("audit.export", message))?;
+        let audit = raw.audit.parse().map_err(|(key, message)| wrong(key, message))?;
+        let exports = exports::exports(raw.audit.export, base)
+            .map_err(|message| wrong("audit.export", message))?;
         Ok(Self {
+            audit,
             path: path.to_owned(),
             name: raw.node.name,
             data_dir,
@@ -187,6 +194,7 @@ impl Config {
             ("log.format", self.log_format != new.log_format),
             ("recordings.dir", self.recordings != new.recordings),
             ("audit.export", self.exports != new.exports),
+            ("audit", self.audit != new.audit),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -211,7 +219,7 @@ struct Raw {
     #[serde(default)]
     recordings: RawRecordings,
     #[serde(default)]
-    audit: exports::RawAudit,
+    audit: audit::RawAudit,
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,7 @@ mod node;
 mod print;
 mod prompt;
 mod serve;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ pub(crate) mod exports;
 mod log;
 mod rotation;
 mod signing;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -113,6 +114,9 @@ impl Node {
             sign_in_lifetime: config.sign_in_lifetime,
         };
         let control = Control::new(gateway, settings);
+        if let Some(witnesses) = witnesses::from(&config.audit)? {
+            control.set_witnesses(witnesses);
+        }
         let ssh_options = config.ssh_options.clone();
         Ok(Self { control, log, host_key: keys.host, ssh_options, exports, clock })
     }
@@ -147,6 +151,11 @@ impl Node {
             let (control, stop) = (self.control.clone(), background.clone());
             async move { control.reconcile(stop).await }
         });
+        // Nothing depends on it: what the witnesses do not cosign is an alert.
+        drop(tokio::spawn({
+            let (control, stop) = (self.control.clone(), background.clone());
+            async move { control.cosign(stop).await }
+        }));
         self.note("started").await?;
         let exporting = self.start_exports(&background);
         let room = SshRoom::new(gateway.clone(), self.ssh_options.clone(), self.host_key.clone());

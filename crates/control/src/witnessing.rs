@@ -37,6 +37,9 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_ASKED: usize = 3;
 /// Signature lines of one answer that are looked at.
 const MAX_LINES: usize = 16;
+/// How long a witness may have seen more of the log than this node: with several nodes on one log,
+/// another may have been quicker.
+const AHEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// A witness in the same trouble is an alert again after this long.
 const ALERT_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -120,8 +123,10 @@ enum Trouble {
     Silent(String),
     Refused(String),
     Lied(&'static str),
-    /// It has cosigned this many entries and the log has fewer, or others.
+    /// It has cosigned this many entries and the log has fewer.
     Ahead(u64),
+    /// It has cosigned this many entries and they are not those of the log.
+    Forked(u64),
 }
 
 impl Trouble {
@@ -131,7 +136,8 @@ impl Trouble {
             Self::Silent(_) => "witness_silent",
             Self::Refused(_) => "witness_refused",
             Self::Lied(_) => "witness_lied",
-            Self::Ahead(_) => "witness_ahead",
+            Self::Ahead(_) => "log_rolled_back",
+            Self::Forked(_) => "log_forked",
         }
     }
 
@@ -140,8 +146,13 @@ impl Trouble {
             Self::Silent(why) => format!("does not answer: {why}"),
             Self::Refused(why) => format!("refuses the checkpoint: {why}"),
             Self::Lied(what) => format!("answers what does not count: {what}"),
-            Self::Ahead(size) => format!(
-                "has cosigned {size} entries of this log, which has fewer or others: it was rolled back or forked"
+            Self::Ahead(size) => {
+                format!(
+                    "has cosigned {size} entries of this log, which has fewer: it was rolled back"
+                )
+            }
+            Self::Forked(size) => format!(
+                "has cosigned {size} entries of this log, which are not those it has: it was forked"
             ),
         }
     }
@@ -194,6 +205,7 @@ impl Control {
             olds: vec![0; witnessing.witnesses.each.len()],
             alerted: BTreeMap::new(),
             started: self.gateway().now(),
+            ahead_since: BTreeMap::new(),
         };
         cosigning.take_up().await;
         let mut checkpoints = self.gateway().auditor().log().checkpoints();
@@ -225,6 +237,8 @@ struct Cosigning<'a> {
     /// When which alert was given last.
     alerted: BTreeMap<(String, &'static str), Timestamp>,
     started: Timestamp,
+    /// Since when each witness has seen more than there is.
+    ahead_since: BTreeMap<usize, Timestamp>,
 }
 
 impl Cosigning<'_> {
@@ -300,8 +314,10 @@ impl Cosigning<'_> {
                     if let Some(old) = self.olds.get_mut(at) {
                         *old = size;
                     }
+                    self.ahead_since.remove(&at);
                     self.settled(at);
                 }
+                Err(Trouble::Ahead(_)) if self.may_be_ahead(at) => {}
                 Err(trouble) => self.alert(at, &trouble).await,
             }
         }
@@ -324,6 +340,13 @@ impl Cosigning<'_> {
             blocking(write).await?;
         }
         Ok(())
+    }
+
+    /// Whether a witness may still have seen more than this node has.
+    fn may_be_ahead(&mut self, at: usize) -> bool {
+        let now = self.control.gateway().now();
+        let since = *self.ahead_since.entry(at).or_insert(now);
+        now.since(since) <= AHEAD_PATIENCE.min(self.witnessing.witnesses.max_age)
     }
 
     fn name(&self, at: usize) -> String {
@@ -419,10 +442,10 @@ impl Asked {
             match answer.map_err(Trouble::Silent)? {
                 Answer::Cosigned(lines) => return self.counted(&lines).map(|line| (line, size)),
                 Answer::Conflict(known) | Answer::Forked(known) if known == old => {
-                    return Err(Trouble::Ahead(known));
+                    return Err(Trouble::Forked(known));
                 }
                 Answer::Conflict(known) | Answer::Forked(known) => old = known,
-                Answer::Inconsistent => return Err(Trouble::Ahead(old)),
+                Answer::Inconsistent => return Err(Trouble::Forked(old)),
                 Answer::Malformed(why) => return Err(Trouble::Refused(why.to_owned())),
                 Answer::Unsigned => {
                     return Err(Trouble::Refused("it does not know the log's key".into()));

@@ -17,7 +17,14 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     route: |method| on(method, handle),
 };
 
-async fn handle(State(control): State<Control>) -> Result<&'static str, Problem> {
+async fn handle(State(control): State<Control>) -> Result<String, Problem> {
     let reasons = control.readiness();
-    if reasons.is_empty() { Ok("ready\n") } else { Err(Problem::not_ready(&reasons)) }
+    if !reasons.is_empty() {
+        return Err(Problem::not_ready(&reasons));
+    }
+    // Anybody may ask: how many things are wrong with the witnesses, not which.
+    Ok(match control.witness_notices().len() {
+        0 => "ready\n".into(),
+        count => format!("ready\n{count} notices about the log's witnesses; see the log\n"),
+    })
 }

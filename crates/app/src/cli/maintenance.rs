@@ -10,6 +10,7 @@ use crate::doctor;
 use crate::failure::{Failure, Outcome};
 use crate::init;
 use crate::serve;
+use crate::witness;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Node {
@@ -21,6 +22,9 @@ pub(super) enum Node {
     Doctor(doctor::Doctor),
     /// Run a gate with three environments, three people and real hosts on this machine
     Demo(demo::Demo),
+    /// Cosign the checkpoints of other people's logs, on a machine of your own
+    #[command(subcommand)]
+    Witness(witness::WitnessCommand),
     /// Keys of a node that is stopped
     #[command(subcommand)]
     Keys(Keys),
@@ -57,6 +61,7 @@ impl Node {
             Self::Serve(serve) => serve.run(context).await,
             Self::Doctor(doctor) => doctor.run(context).await,
             Self::Demo(demo) => demo.run(context).await,
+            Self::Witness(witness) => witness.run(context).await,
             Self::Keys(Keys::RotateMaster(config)) => {
                 crate::node::rotate_master_key(context, &config.config).await
             }

@@ -74,15 +74,9 @@ pub(crate) struct Webhook {
     pub(crate) authorization: Option<SecretSource>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawAudit {
-    export: Vec<RawExport>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawExport {
+pub(super) struct RawExport {
     name: String,
     #[serde(default)]
     from: RawBegin,
@@ -172,13 +166,13 @@ struct RawWebhook {
 }
 
 /// Reads the exports; relative paths start from `base`.
-pub(super) fn exports(raw: RawAudit, base: &Path) -> Result<Vec<ExportConfig>, String> {
-    if raw.export.len() > MAX_EXPORTS {
+pub(super) fn exports(raw: Vec<RawExport>, base: &Path) -> Result<Vec<ExportConfig>, String> {
+    if raw.len() > MAX_EXPORTS {
         return Err(format!("there are more than {MAX_EXPORTS}"));
     }
     let mut names = BTreeSet::new();
     let mut exports = Vec::new();
-    for export in raw.export {
+    for export in raw {
         let name = export.name.clone();
         check_name(&name)
             .map_err(|message| format!("name `{}`: {message}", name.escape_debug()))?;

@@ -59,7 +59,8 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    _lock: File,
+    /// Absent where the state is only looked at.
+    lock: Option<File>,
 }
 
 impl StateFile {
@@ -88,10 +89,21 @@ impl StateFile {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock);
         let lock = lock.map_err(|source| StateError::Io { path: shown(), source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: Some(lock) }),
             Err(fs::TryLockError::WouldBlock) => Err(StateError::Locked { path: shown() }),
             Err(fs::TryLockError::Error(source)) => Err(StateError::Io { path: shown(), source }),
         }
+    }
+}
+
+impl StateFile {
+    /// Takes up a state to look at; a running witness may change it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`].
+    pub fn peek(path: &Path) -> io::Result<Self> {
+        path.metadata()?;
+        Ok(Self { path: path.to_owned(), lock: None })
     }
 }
 
@@ -109,6 +121,9 @@ impl WitnessState for StateFile {
     }
 
     fn put(&mut self, latest: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+        if self.lock.is_none() {
+            return Err(io::Error::other("the state was taken up to be looked at"));
+        }
         replace(&self.path, latest)
     }
 }
