@@ -9,6 +9,7 @@ mod files;
 mod finding;
 mod ports;
 mod store;
+mod witnesses;
 
 use clap::Args;
 
@@ -62,6 +63,7 @@ async fn checks(config: &Config, targets: bool, found: &mut Vec<Finding>) {
     found.push(ports::ssh(config).await);
     found.push(ports::api(config).await);
     store::check(config, targets, found).await;
+    found.extend(witnesses::check(config, crate::context::now()));
 }
 
 fn print(out: Out, found: &[Finding]) -> Result<(), Failure> {

@@ -117,7 +117,10 @@ impl Audit {
                 let view: CheckpointView = context.client()?.get("/v1/audit/checkpoint").await?;
                 out.either(&view, |out| {
                     out.line(escape::lines(&view.checkpoint).trim_end())?;
-                    out.line(&format!("\nvkey: {}", escape::line(&view.vkey)))
+                    out.line(&format!("\nvkey: {}", escape::line(&view.vkey)))?;
+                    let each = view.witness_keys.iter();
+                    each.map(|key| format!("witness: {}", escape::line(key)))
+                        .try_for_each(|line| out.line(&line))
                 })?;
             }
         }

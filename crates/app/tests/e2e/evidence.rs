@@ -115,13 +115,13 @@ fn one_event_is_proved_to_a_third_party() {
 }
 
 /// Somebody with a home of their own, signed in at the command line.
-struct Person {
+pub(crate) struct Person {
     home: tempfile::TempDir,
     address: String,
 }
 
 impl Person {
-    fn sign_in(gate: &Gate, name: &str) -> Self {
+    pub(crate) fn sign_in(gate: &Gate, name: &str) -> Self {
         let person = Self {
             home: tempfile::tempdir().unwrap(),
             address: format!("http://{}", gate.node.api),
@@ -135,11 +135,11 @@ impl Person {
         person
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         self.with(arguments, &[])
     }
 
@@ -154,7 +154,7 @@ impl Person {
     }
 
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (code, text) = self.run(arguments);
         assert_eq!(code, 0, "{arguments:?}: {text}");
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{arguments:?}: {text}"))
@@ -162,7 +162,7 @@ impl Person {
 }
 
 /// The program without a home, a node or a configuration: its exit code and what it says.
-fn alone(arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn alone(arguments: &[&str]) -> (i32, Value) {
     let nowhere = tempfile::tempdir().unwrap();
     let home = [("PORTCULLIS_HOME", nowhere.path().to_str().unwrap())];
     let output = portcullis(arguments, &home);
@@ -180,6 +180,6 @@ fn bundle(dir: &Path) -> PathBuf {
     }
 }
 
-fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }

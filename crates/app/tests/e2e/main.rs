@@ -35,3 +35,4 @@ mod matrix;
 mod nodes;
 mod recorded;
 mod recording;
+mod witness;
