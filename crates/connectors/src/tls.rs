@@ -72,7 +72,7 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(self.roots()?);
-        let config = match &self.client {
+        let mut config = match &self.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate)?;
@@ -82,6 +82,9 @@ impl Trust {
                 builder.with_client_auth_cert(chain, key)?
             }
         };
+        // OpenSSL servers that ask for a client certificate and set no session context (rsyslog is
+        // one) break off every resumed session. A handshake for each batch is cheap enough.
+        config.resumption = rustls::client::Resumption::disabled();
         Ok(Arc::new(config))
     }
 
@@ -239,8 +242,22 @@ pub enum ConnectError {
 }
 
 /// A stream in both directions.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The connection under it, for what comes after the end of TLS.
+    fn into_tcp(self: Box<Self>) -> TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn into_tcp(self: Box<Self>) -> TcpStream {
+        *self
+    }
+}
+
+impl Stream for tokio_rustls::client::TlsStream<TcpStream> {
+    fn into_tcp(self: Box<Self>) -> TcpStream {
+        self.into_inner().0
+    }
+}
 
 /// Connects.
 ///

@@ -17,6 +17,7 @@
     reason = "a test harness reports by panicking; it is never part of the binary"
 )]
 
+mod daemon;
 mod keys;
 mod link;
 mod network;
@@ -29,6 +30,7 @@ mod ssh_client;
 mod ssh_password;
 mod ssh_server;
 
+pub use daemon::Daemon;
 pub use keys::{CertificateAuthority, KeyKind, UserKey};
 pub use link::Link;
 pub use network::{free_port, wait_for_port};

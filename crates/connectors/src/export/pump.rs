@@ -1,9 +1,11 @@
 //! One export's task: waits for entries, delivers, remembers, tries again.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use portcullis_evidence::log::Checkpoint;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -84,8 +86,18 @@ impl Pump {
     }
 
     pub(super) async fn run(mut self) {
-        // Either way out is the end of the node; what is left is delivered after the next start.
-        let Err(Ended) = self.deliver_all().await;
+        loop {
+            // INVARIANT: an export ends with the node and not before. What a defect in a sink or a
+            // library throws is a failure like any other, tried again from the durable cursor.
+            let delivered = AssertUnwindSafe(self.deliver_all()).catch_unwind().await;
+            let panicked = match delivered {
+                Ok(Err(Ended)) => break,
+                Err(_panic) => "a defect of this program; its log has a panic".to_owned(),
+            };
+            if self.failed(panicked.into()).await.is_err() {
+                break;
+            }
+        }
         tracing::debug!(export = self.options.name, "the export has ended");
     }
 

@@ -11,6 +11,9 @@
     reason = "a test reports by panicking; it is never part of the binary"
 )]
 
+mod authority;
 mod faults;
 mod hostile;
 mod journal;
+mod syslog_server;
+mod web_server;

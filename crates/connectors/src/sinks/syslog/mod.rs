@@ -10,20 +10,23 @@ pub mod message;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use portcullis_domain::Timestamp;
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::{DeliverError, Kind, Sink};
 use crate::export::Batch;
-use crate::tls::{self, Endpoint, Reach};
+use crate::tls::{self, Endpoint, Reach, Stream};
 
 use message::Header;
 
 /// Bytes a receiver may send that we throw away; syslog has none to send.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// How long to wait, after TLS has ended, for the connection to end too, or to be reset.
+const RESET_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Settings of a syslog receiver.
 #[derive(Debug, Clone)]
@@ -85,20 +88,28 @@ impl Sink for SyslogSink {
 }
 
 /// Sends everything, ends our side, and waits for the receiver to end its own.
-async fn send_and_end(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    bytes: &[u8],
-    strict: bool,
-) -> io::Result<()> {
+async fn send_and_end(mut stream: Box<dyn Stream>, bytes: &[u8], strict: bool) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await?;
+    match read_to_end(&mut stream).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !strict => {}
+        other => other?,
+    }
+    // A receiver that is being stopped ends TLS by itself, in the middle of what we send. What it
+    // has left unread its system answers with a reset.
+    let mut tcp = stream.into_tcp();
+    match tokio::time::timeout(RESET_PATIENCE, read_to_end(&mut tcp)).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let (mut buffer, mut read) = ([0; 4096], 0);
     loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => return Ok(()),
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !strict => return Ok(()),
-            Err(error) => return Err(error),
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            more => read += more,
         }
         if read > MAX_ANSWER_BYTES {
             return Err(io::Error::other("the receiver talks; is it a syslog server?"));
