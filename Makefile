@@ -3,6 +3,7 @@
 #   make demo    a gate, three environments and three people on this machine; paste and see
 #   make tour    the same, but the demo takes its own tour and says what happens
 #   make test    everything that must hold, from formatting to the narrated tour
+#   make test-s3 what speaks to S3-compatible storage, against a real server (needs Go, builds it once)
 #   make bench   direct OpenSSH, ProxyJump and the gate side by side
 #   make lint    formatting, clippy, layers, tidy: the fast part of the tests
 #   make fuzz    the property tests again with far more cases (CASES=20000)
@@ -17,7 +18,7 @@ ARGS   ?=
 # A fresh shell may not have read what rustup wrote to its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo tour test bench lint fuzz deny docs
+.PHONY: help demo tour test test-s3 bench lint fuzz deny docs
 .DEFAULT_GOAL := help
 
 help:
@@ -32,8 +33,13 @@ tour: demo
 
 test:
 	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux \
-		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev
+		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev \
+		python3 rsyslog rsyslog-openssl rsyslog-gnutls
 	@scripts/test
+
+test-s3:
+	@scripts/ensure $(BUILD)
+	@scripts/test-s3
 
 bench:
 	@scripts/ensure $(BUILD) $(SERVER) python3

@@ -15,5 +15,6 @@ mod authority;
 mod faults;
 mod hostile;
 mod journal;
+mod object_storage;
 mod syslog_server;
 mod web_server;
