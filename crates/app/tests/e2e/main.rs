@@ -26,6 +26,7 @@ mod certificates;
 mod crash;
 mod credentials;
 mod evidence;
+mod exports;
 mod function;
 mod hostile_client;
 mod hostile_target;

@@ -15,6 +15,7 @@ mod authority;
 mod faults;
 mod hostile;
 mod journal;
+#[cfg(feature = "s3-tests")]
 mod object_storage;
 mod syslog_server;
 mod web_server;

@@ -93,7 +93,6 @@ impl ObjectStorage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an S3 server: `make test-s3`"]
 async fn objects_are_put_read_listed_and_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let storage = ObjectStorage::start(directory.path());
@@ -122,7 +121,6 @@ async fn objects_are_put_read_listed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an S3 server: `make test-s3`"]
 async fn a_wrong_key_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let storage = ObjectStorage::start(directory.path());
@@ -135,7 +133,6 @@ async fn a_wrong_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an S3 server: `make test-s3`"]
 async fn storage_that_goes_away_and_comes_back_has_every_entry() {
     let journal = Journal::open();
     let mut storage = ObjectStorage::start(journal.path());
