@@ -1,4 +1,4 @@
-//! `why` and `who-can`.
+//! `why`, `who-can` and the policies in force.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use portcullis_domain::audit::Activity;
 use portcullis_domain::{
     Action, ActionKind, Authentication, ControlAction, Factor, FactorKind, Facts, Login, Query,
-    TargetName, UserName,
+    RoleName, TargetName, UserName,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
-use portcullis_policy::{Reach, explain, who_can};
+use portcullis_policy::{Effect, PolicyInForce, PolicySource, Reach, explain, who_can};
 
 use crate::right::user_name;
-use crate::view::{WhoCanView, WhyQuery, WhyView};
+use crate::view::{PolicyView, WhoCanView, WhyQuery, WhyView};
 use crate::{Control, ControlError};
 
 impl Control {
@@ -42,6 +42,33 @@ impl Control {
             text: explanation.to_string(),
             explanation: serde_json::to_value(&explanation).unwrap_or_default(),
         })
+    }
+
+    /// The policies in force: of a role with all it inherits, of one raw policy, of one id, or all
+    /// of them.
+    pub async fn policies(
+        &self,
+        who: &Authenticated,
+        of: Option<&str>,
+    ) -> Result<Vec<PolicyView>, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let snapshot = self.gateway().snapshot();
+        let all = snapshot.policies.all().into_iter();
+        let Some(of) = of else { return Ok(all.map(policy_view).collect()) };
+        let role = of.parse::<RoleName>().ok();
+        let role = role.filter(|role| snapshot.facts.roles.contains_key(role));
+        let roles = role.map(|role| snapshot.facts.with_inherited(&role)).unwrap_or_default();
+        let meant = |policy: &PolicyInForce| match &policy.source {
+            _ if policy.id == of => true,
+            PolicySource::Role(name) => roles.contains(name),
+            PolicySource::Policy(name) => name.as_str() == of,
+            PolicySource::BuiltIn => of == "builtin",
+        };
+        let found: Vec<_> = all.filter(meant).map(policy_view).collect();
+        if found.is_empty() && roles.is_empty() {
+            return Err(ControlError::not_found(format!("role or policy `{of}`")));
+        }
+        Ok(found)
     }
 
     /// Everyone who can do this on a target, or could after a second factor or an approval.
@@ -146,6 +173,20 @@ pub(crate) fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts
             .into_iter()
             .collect(),
         locks: facts.locks.clone(),
+    }
+}
+
+fn policy_view(policy: PolicyInForce) -> PolicyView {
+    let effect = match policy.effect {
+        Effect::Permit => "permit",
+        Effect::Forbid => "forbid",
+    };
+    PolicyView {
+        id: policy.id,
+        effect: effect.to_owned(),
+        source: policy.source.to_string(),
+        description: policy.description,
+        cedar: policy.text,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything a decision may depend on, as one immutable snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::Environment;
 use crate::grant::Grant;
@@ -69,8 +69,8 @@ impl Facts {
             .chain(policies)
     }
 
-    /// Roles a user holds, directly or through groups, each with the paths that give it
-    /// (`directly` or the group's name).
+    /// Roles a user holds, directly, through groups and through roles that inherit them, each with
+    /// the paths that give it.
     pub fn roles_of(&self, user: &UserName) -> BTreeMap<RoleName, Vec<String>> {
         let mut roles: BTreeMap<RoleName, Vec<String>> = BTreeMap::new();
         let Some(found) = self.users.get(user) else { return roles };
@@ -82,11 +82,33 @@ impl Facts {
             for group in found.groups.intersection(&assignment.groups) {
                 paths.push(format!("group `{group}` in assignment `{}`", assignment.name));
             }
-            if !paths.is_empty() {
-                roles.entry(assignment.role.clone()).or_default().extend(paths);
+            if paths.is_empty() {
+                continue;
+            }
+            for role in self.with_inherited(&assignment.role) {
+                let through = |path: &String| match role == assignment.role {
+                    true => path.clone(),
+                    false => format!("role `{}`, {path}", assignment.role),
+                };
+                roles.entry(role.clone()).or_default().extend(paths.iter().map(through));
             }
         }
         roles
+    }
+
+    /// A role and every role it inherits, at any distance. Ends also where roles inherit each other
+    /// in a circle.
+    pub fn with_inherited(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        let mut found = BTreeSet::from([role.clone()]);
+        let mut waiting = vec![role];
+        while let Some(next) = waiting.pop() {
+            for inherited in self.roles.get(next).into_iter().flat_map(|role| &role.inherits) {
+                if found.insert(inherited.clone()) {
+                    waiting.push(inherited);
+                }
+            }
+        }
+        found
     }
 
     /// Grants of a user on a target in force at `now`.

@@ -16,6 +16,10 @@ pub struct Role {
     pub name: RoleName,
     /// What it is for, for people.
     pub description: Option<String>,
+    /// Roles whose holders its holders are too: everything they allow, deny and let do with
+    /// Portcullis itself. Never in a circle.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub inherits: BTreeSet<RoleName>,
     /// What it lets its holders do.
     pub allow: Vec<Rule>,
     /// What its holders can never do.

@@ -252,6 +252,7 @@ mod tests {
             description: None,
             allow: vec![allow],
             deny: Vec::new(),
+            inherits: BTreeSet::new(),
             control: BTreeSet::new(),
         }
     }

@@ -378,7 +378,7 @@ impl<'a> Case<'a> {
 /// Locks in force on roles the person holds. Roles are looked up only where there is such a lock:
 /// a person may hold very many.
 fn role_locks<'a>(
-    compiled: &Compiled,
+    compiled: &'a Compiled,
     facts: &'a Facts,
     subject: Subject<'_>,
     now: Timestamp,
@@ -387,12 +387,19 @@ fn role_locks<'a>(
         LockSubject::Role(role) if lock.holds(now) => Some((lock, role)),
         _ => None,
     });
-    let on_roles: Vec<_> = on_roles.collect();
+    let mut on_roles: Vec<_> = on_roles.collect();
     if on_roles.is_empty() {
         return on_roles;
     }
     let held = compiled.roles_held(subject.user);
-    on_roles.into_iter().filter(|(_, role)| held.contains(role)).collect()
+    on_roles.retain(|(_, role)| held.contains(role));
+    // What a locked role inherits it would allow too.
+    let inherited: Vec<_> = on_roles
+        .iter()
+        .flat_map(|(lock, role)| compiled.inherited(role).map(move |name| (*lock, name)))
+        .collect();
+    on_roles.extend(inherited);
+    on_roles
 }
 
 /// The slices that must all allow. Where roles are locked, once without their permits, so that

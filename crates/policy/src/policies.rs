@@ -244,11 +244,12 @@ impl Compiled {
         let mut roles_of_user: BTreeMap<UserName, BTreeSet<RoleName>> = BTreeMap::new();
         let mut roles_of_group: BTreeMap<GroupName, BTreeSet<RoleName>> = BTreeMap::new();
         for assignment in facts.assignments.values() {
+            let given = facts.with_inherited(&assignment.role);
             for user in &assignment.users {
-                roles_of_user.entry(user.clone()).or_default().insert(assignment.role.clone());
+                roles_of_user.entry(user.clone()).or_default().extend(given.iter().cloned());
             }
             for group in &assignment.groups {
-                roles_of_group.entry(group.clone()).or_default().insert(assignment.role.clone());
+                roles_of_group.entry(group.clone()).or_default().extend(given.iter().cloned());
             }
         }
         Ok(Self {
@@ -280,7 +281,23 @@ impl Compiled {
             && self.roles.values().zip(facts.roles.values()).all(|(a, b)| a.role == *b)
     }
 
-    /// Roles a user holds, directly or through groups.
+    /// Every role this one inherits, at any distance.
+    pub(crate) fn inherited(&self, role: &RoleName) -> impl Iterator<Item = &RoleName> {
+        let mut found: BTreeSet<&RoleName> = BTreeSet::new();
+        let mut waiting: Vec<&RoleName> = self.parents(role).collect();
+        while let Some(next) = waiting.pop() {
+            if found.insert(next) {
+                waiting.extend(self.parents(next));
+            }
+        }
+        found.into_iter()
+    }
+
+    fn parents(&self, role: &RoleName) -> impl Iterator<Item = &RoleName> {
+        self.roles.get(role).into_iter().flat_map(|role| &role.role.inherits)
+    }
+
+    /// Roles a user holds, directly, through groups or because another one inherits them.
     pub(crate) fn roles_held(&self, user: &User) -> BTreeSet<&RoleName> {
         let direct = self.roles_of_user.get(&user.name).into_iter().flatten();
         let groups = user.groups.iter().filter_map(|group| self.roles_of_group.get(group));

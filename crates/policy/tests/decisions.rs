@@ -429,3 +429,35 @@ fn control_rights_come_from_roles_and_fail_closed() {
     facts.users.get_mut(&"sam".parse().unwrap()).unwrap().disabled = true;
     assert!(!may(&facts, "sam", ControlAction::Drop).is_allowed() && !approves(&facts, "sam"));
 }
+
+#[test]
+fn a_role_gives_and_denies_what_it_inherits_and_loses_it_under_a_lock() {
+    let mut facts = facts();
+    let senior = role("senior", "Looks after the developers' systems", vec![], vec![]);
+    facts.insert(Resource::Role(portcullis_domain::Role { inherits: set(["between"]), ..senior }));
+    facts.insert(Resource::Role(portcullis_domain::Role {
+        inherits: set(["developer", "guardrails"]),
+        ..role("between", "Nothing of its own", vec![], vec![])
+    }));
+    facts.insert(Resource::User(user("ines", set([]))));
+    facts.insert(Resource::RoleAssignment(assignment("seniors", "senior", ["ines"], set([]))));
+    let asked = query("ines", "prod-web", None, Action::Shell);
+    let Decision::RequestAccess { reasons, .. } = ask(&facts, &asked) else { panic!() };
+    assert_eq!(reasons, ["role:developer:allow:4"]);
+    let held = facts.roles_of(&"ines".parse().unwrap());
+    assert_eq!(
+        held[&"developer".parse().unwrap()],
+        ["role `senior`, assignment `seniors`"],
+        "the path says through which role"
+    );
+    let agent = query("ines", "prod-web", None, Action::AgentForward);
+    assert!(matches!(ask(&facts, &agent), Decision::Deny(_)), "denials are inherited too");
+    let policies = Policies::compile(&facts).unwrap();
+    let target = "prod-web".parse().unwrap();
+    let able = who_can(&policies, &facts, ActionKind::Shell, &target, NOW);
+    assert!(able.iter().any(|who| who.user.as_str() == "ines"));
+    facts.locks.push(lock(LockSubject::Role("senior".parse().unwrap())));
+    assert!(matches!(denied(ask(&facts, &asked)), Denial::Locked { .. }));
+    let others = query("dana", "prod-web", None, Action::Shell);
+    assert!(matches!(ask(&facts, &others), Decision::RequestAccess { .. }), "only its holders");
+}

@@ -339,6 +339,9 @@ pub(crate) struct RoleSpec {
     /// What the role is for, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// Roles whose rights and denials holders have too; never in a circle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inherits: Vec<String>,
     /// What holders may do with targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     allow: Vec<RuleSpec>,

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::{
-    Environment, Facts, Kind, Resource, Role, RoleAssignment, SshCredential, SshTarget, User,
+    Environment, Facts, Kind, Resource, Role, RoleAssignment, RoleName, SshCredential, SshTarget,
+    User,
 };
 
 use crate::located::Located;
@@ -63,7 +64,47 @@ pub fn check_references(resources: &[Located<Resource>], existing: &Facts) -> Ve
             }
         }
     }
+    check_inheritance(&declared, &mut problems);
     problems.into_vec()
+}
+
+/// Roles that inherit each other in a circle; each circle is named once for each role on it.
+fn check_inheritance(declared: &[Declared<'_>], problems: &mut Problems) {
+    let roles: BTreeMap<&RoleName, (Declared<'_>, &BTreeSet<RoleName>)> = declared
+        .iter()
+        .filter_map(|one| match one.resource {
+            Resource::Role(role) => Some((&role.name, (*one, &role.inherits))),
+            _ => None,
+        })
+        .collect();
+    let parents = |name: &RoleName| roles.get(name).map(|(_, parents)| *parents);
+    for (name, (one, inherits)) in &roles {
+        let through = inherits.iter().find(|parent| reaches(parent, name, &parents));
+        if let Some(through) = through {
+            let link = to(Kind::Role, through);
+            let message = format!("the role `{name}` inherits itself through `{through}`");
+            let help = Some("leave one step of the circle out".to_owned());
+            problems.push(|| one.problem(&link, message, help));
+        }
+    }
+}
+
+fn reaches<'a>(
+    from: &'a RoleName,
+    to: &RoleName,
+    parents: &impl Fn(&RoleName) -> Option<&'a BTreeSet<RoleName>>,
+) -> bool {
+    let mut seen: BTreeSet<&RoleName> = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(next) = waiting.pop() {
+        if next == to {
+            return true;
+        }
+        if seen.insert(next) {
+            waiting.extend(parents(next).into_iter().flatten());
+        }
+    }
+    false
 }
 
 /// A resource and, where it comes from a file, its place.
@@ -206,6 +247,7 @@ fn ssh_links(ssh: &SshTarget, links: &mut Vec<Link>) {
 }
 
 fn role_links(role: &Role, links: &mut Vec<Link>) {
+    links.extend(role.inherits.iter().map(|name| to(Kind::Role, name)));
     for rule in role.allow.iter().chain(&role.deny) {
         links.extend(rule.environments.iter().map(|name| to(Kind::Environment, name)));
         links.extend(rule.targets.iter().map(|name| to(Kind::Target, name)));

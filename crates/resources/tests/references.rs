@@ -176,3 +176,26 @@ fn a_diff_speaks_of_fields_as_the_files_name_them() {
     let ChangeKind::Changed { fields } = &changes[2].kind else { panic!() };
     assert_eq!((&fields[0].before, fields[1].path.as_str()), (&None, "spec.ssh.host"));
 }
+
+#[test]
+fn roles_that_inherit_each_other_in_a_circle_are_each_reported_once() {
+    let role = |name: &str, inherits: &str| {
+        format!("---\nkind: Role\nmetadata: {{name: {name}}}\nspec: {{inherits: [{inherits}]}}\n")
+    };
+    let line = role("lead", "developer") + &role("developer", "reader") + &role("reader", "");
+    assert!(check(&line).is_empty());
+    let circle = role("a", "b") + &role("b", "c") + &role("c", "a") + &role("outside", "a");
+    let said: Vec<String> = check(&circle).into_iter().map(|problem| problem.message).collect();
+    assert_eq!(
+        said,
+        [
+            "the role `a` inherits itself through `b`",
+            "the role `b` inherits itself through `c`",
+            "the role `c` inherits itself through `a`",
+        ]
+    );
+    let itself = check(&role("own", "own"));
+    assert_eq!(itself[0].message, "the role `own` inherits itself through `own`");
+    let missing = check(&role("a", "nobody"));
+    assert_eq!(missing[0].message, "there is no Role `nobody`");
+}

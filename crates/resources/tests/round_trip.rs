@@ -314,10 +314,12 @@ fn target() -> impl Strategy<Value = Target> {
 
 fn role() -> impl Strategy<Value = Role> {
     let control = subsequence(ControlAction::ALL.to_vec(), 0..4);
-    (name(), option::of(line()), vec(rule(), 0..3), vec(rule(), 0..2), control).prop_map(
-        |(name, description, allow, deny, control)| Role {
+    let about = (name(), option::of(line()), names());
+    (about, vec(rule(), 0..3), vec(rule(), 0..2), control).prop_map(
+        |((name, description, inherits), allow, deny, control)| Role {
             name: name.parse().unwrap(),
             description,
+            inherits: parsed(inherits),
             allow,
             deny,
             control: control.into_iter().collect(),

@@ -21,6 +21,7 @@ mod lift_lock;
 mod list_grants;
 mod list_holds;
 mod list_locks;
+mod list_policies;
 mod list_requests;
 mod list_resources;
 mod list_secrets;
@@ -71,6 +72,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     list_secrets::ENDPOINT,
     why::ENDPOINT,
     who_can::ENDPOINT,
+    list_policies::ENDPOINT,
     request_access::ENDPOINT,
     list_requests::ENDPOINT,
     suggest_request::ENDPOINT,

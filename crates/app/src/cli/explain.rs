@@ -1,7 +1,7 @@
-//! `why` and `who-can`: decisions explained.
+//! `why`, `who-can` and `policy show`: decisions explained.
 
 use clap::{Args, Subcommand};
-use portcullis_control::view::{WhoCanView, WhyQuery, WhyView};
+use portcullis_control::view::{PolicyView, WhoCanView, WhyQuery, WhyView};
 use portcullis_domain::ActionKind;
 use serde::Serialize;
 
@@ -16,6 +16,24 @@ pub(super) enum Explain {
     Why(Why),
     /// List everyone who can do something to a target, and by which path
     WhoCan(WhoCan),
+    /// Print policies in force as Cedar
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Print what a role comes to, with what it inherits; or one policy; or, without a name, all
+    Show {
+        /// A role, a raw policy, the id of one policy, or `builtin`
+        name: Option<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct PoliciesQuery {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -71,9 +89,25 @@ impl Explain {
                 let found: Vec<WhoCanView> = client.get(&with_query("/v1/who-can", &query)).await?;
                 out.either(&found, |out| print_who_can(out, &found))?;
             }
+            Self::Policy(Policy::Show { name }) => {
+                let path = with_query("/v1/policies", &PoliciesQuery { of: name });
+                let found: Vec<PolicyView> = client.get(&path).await?;
+                out.either(&found, |out| print_policies(out, &found))?;
+            }
         }
         Ok(Outcome::Done)
     }
+}
+
+fn print_policies(out: Out, found: &[PolicyView]) -> Result<(), Failure> {
+    if found.is_empty() {
+        return out.line("nothing: it has no rules for targets");
+    }
+    // The text carries id and description as annotations, and is what a reviewer compares.
+    found.iter().try_for_each(|policy| {
+        policy.cedar.trim_end().lines().try_for_each(|line| out.line(&escape::line(line)))?;
+        out.line("")
+    })
 }
 
 fn print_why(out: Out, view: &WhyView) -> Result<(), Failure> {

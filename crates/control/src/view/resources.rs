@@ -144,6 +144,21 @@ pub struct WhoCanView {
     pub via: Vec<String>,
 }
 
+/// A policy in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Its id, as `why` names it.
+    pub id: String,
+    /// `permit` or `forbid`.
+    pub effect: String,
+    /// Where it comes from: a role, a raw policy, or built in.
+    pub source: String,
+    /// What it says, in words.
+    pub description: Option<String>,
+    /// The Cedar text.
+    pub cedar: String,
+}
+
 /// Body of `PUT /v1/environments/{env}/secrets/{name}`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

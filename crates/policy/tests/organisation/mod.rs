@@ -147,7 +147,14 @@ fn targets() -> [Target; 4] {
 
 pub(crate) fn role(name: &str, description: &str, allow: Vec<Rule>, deny: Vec<Rule>) -> Role {
     let description = Some(description.to_owned());
-    Role { name: name.parse().unwrap(), description, allow, deny, control: BTreeSet::new() }
+    Role {
+        name: name.parse().unwrap(),
+        description,
+        inherits: BTreeSet::new(),
+        allow,
+        deny,
+        control: BTreeSet::new(),
+    }
 }
 
 pub(crate) fn rule<const N: usize>(environments: [&str; N], actions: &[ActionKind]) -> Rule {

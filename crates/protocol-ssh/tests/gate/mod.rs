@@ -180,6 +180,7 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
             description: None,
             allow: vec![Rule { actions: allowed.iter().copied().collect(), ..Rule::default() }],
             deny: vec![],
+            inherits: BTreeSet::new(),
             control: BTreeSet::new(),
         }),
         Resource::RoleAssignment(RoleAssignment {

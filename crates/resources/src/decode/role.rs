@@ -14,7 +14,7 @@ pub(crate) const MAX_RULES: usize = 256;
 /// Longest Cedar text of one policy, in bytes.
 pub(crate) const MAX_CEDAR_BYTES: usize = 64 * 1024;
 
-pub(crate) const SPEC: &[&str] = &["description", "allow", "deny", "control"];
+pub(crate) const SPEC: &[&str] = &["description", "inherits", "allow", "deny", "control"];
 pub(crate) const RULE: &[&str] = &[
     "environments",
     "targets",
@@ -31,6 +31,8 @@ pub(super) fn role(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Role> {
     let name = parts.name(reader);
     let fields = parts.spec(reader, "the spec of a Role", SPEC)?;
     let description = fields.optional(reader, "description", description);
+    let inherits =
+        fields.or_default(reader, "inherits", |r, node| r.set(node, reference(Kind::Role)));
     let allow = fields.or_default(reader, "allow", rules);
     let deny = fields.or_default(reader, "deny", rules);
     let control = fields.or_default(reader, "control", |r, node| {
@@ -40,6 +42,7 @@ pub(super) fn role(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Role> {
     Ok(Role {
         name: name?,
         description: description?,
+        inherits: inherits?,
         allow: allow?,
         deny: deny?,
         control: control?,

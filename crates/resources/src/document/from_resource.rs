@@ -168,8 +168,10 @@ fn target(target: &Target) -> TargetSpec {
     }
 }
 
-fn role(Role { name: _, description, allow, deny, control }: &Role) -> RoleSpec {
+fn role(role: &Role) -> RoleSpec {
+    let Role { name: _, description, inherits, allow, deny, control } = role;
     RoleSpec {
+        inherits: texts(inherits),
         description: description.clone(),
         allow: allow.iter().map(rule).collect(),
         deny: deny.iter().map(rule).collect(),
