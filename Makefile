@@ -6,7 +6,7 @@
 #   make test-s3 what speaks to S3-compatible storage, against a real server (needs Go, builds it once)
 #   make bench   direct OpenSSH, ProxyJump and the gate side by side
 #   make lint    formatting, clippy, layers, tidy: the fast part of the tests
-#   make fuzz    the property tests again with far more cases (CASES=20000)
+#   make fuzz    the property tests again with far more cases (TIMES=20)
 #   make deny    licences, bans, sources and advisories of the dependencies (ADVISORIES=skip where
 #                the advisory database cannot be fetched)
 #   make docs    the API documentation of the crates
@@ -32,7 +32,7 @@ tour: ARGS += --tour
 tour: demo
 
 test:
-	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux \
+	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux procps \
 		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev \
 		python3 rsyslog rsyslog-openssl rsyslog-gnutls
 	@scripts/test

@@ -65,6 +65,9 @@ impl Demo {
             out.either(&serde_json::json!({"code": code}), |out| out.line(&code))?;
             return Ok(Outcome::Done);
         }
+        if let Some(why) = host::without_terminals() {
+            eprintln!("portcullis: shells and the tour will not work: {why}");
+        }
         let (stage, node, listeners) = Stage::set(self.keep.as_deref(), self.port_base).await?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(node.run(listeners, stop.clone()));

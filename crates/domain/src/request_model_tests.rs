@@ -47,7 +47,7 @@ struct World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: portcullis_testkit::cases(512), ..ProptestConfig::default() })]
 
     #[test]
     fn no_order_of_events_gives_access_that_was_not_agreed_to(

@@ -97,8 +97,11 @@ fn recordings() {
 /// Random bytes, and good ones with changes, insertions, deletions and cuts.
 fn run(target: fn(&[u8]), good: &[Vec<u8>]) {
     good.iter().for_each(|bytes| target(bytes));
-    let config =
-        ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: portcullis_testkit::cases(2000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let change = (any::<prop::sample::Index>(), 0u8..5, any::<u8>());
     let mutated = (any::<prop::sample::Index>(), prop::collection::vec(change, 1..6));
     let input = prop_oneof![

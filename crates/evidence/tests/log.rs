@@ -285,7 +285,7 @@ fn any_changed_byte_of_an_export_is_found() {
         files.push(path.to_owned());
     }
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 150,
+        cases: portcullis_testkit::cases(150),
         failure_persistence: None,
         ..ProptestConfig::default()
     });

@@ -296,7 +296,7 @@ fn mutate(files: &mut Files, mutation: &Mutation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: portcullis_testkit::cases(600), ..ProptestConfig::default() })]
 
     #[test]
     fn every_change_to_an_export_is_found(mutations in prop::collection::vec(mutation(), 1..3)) {

@@ -63,7 +63,7 @@ async fn a_disk_that_refuses_only_tiles_fails_the_log_too() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: portcullis_testkit::cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_power_cut_at_any_operation_loses_nothing_acknowledged(

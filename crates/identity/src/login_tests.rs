@@ -156,7 +156,7 @@ fn stepping_up_asks_for_a_fresh_second_factor_and_for_nothing_else() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(portcullis_testkit::cases(2000)))]
 
     /// Against a model that keeps only what was proved for alice, and when.
     #[test]

@@ -153,7 +153,7 @@ fn matches(pattern: &[char], text: &[char]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: portcullis_testkit::cases(96), ..ProptestConfig::default() })]
 
     #[test]
     fn every_role_compiles_validates_and_keeps_its_structure(role in roles()) {

@@ -17,6 +17,7 @@
     reason = "a test harness reports by panicking; it is never part of the binary"
 )]
 
+mod cases;
 mod daemon;
 mod keys;
 mod link;
@@ -30,6 +31,7 @@ mod ssh_client;
 mod ssh_password;
 mod ssh_server;
 
+pub use cases::cases;
 pub use daemon::Daemon;
 pub use keys::{CertificateAuthority, KeyKind, UserKey};
 pub use link::Link;

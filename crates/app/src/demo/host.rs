@@ -171,6 +171,26 @@ pub(super) fn current_user() -> Result<String, Failure> {
     Ok(name)
 }
 
+/// Why logins on the hosts get no terminal on this machine, if that is so. A server that is not root
+/// cannot give a terminal to the group `tty` (5); the mount has to do it.
+pub(super) fn without_terminals() -> Option<&'static str> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    (!is_root() && !gives_terminals(&mounts)).then_some(
+        "here only root's sshd can give terminals, because /dev/pts is mounted without `gid=5`; \
+         run the demo as root, or let root run `mount -o remount,gid=5,mode=620 /dev/pts`",
+    )
+}
+
+/// Whether `/dev/pts` is mounted as sshd needs it; the latest mount counts (proc(5)).
+fn gives_terminals(mounts: &str) -> bool {
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut options = fields.filter_map(|fields| match fields.as_slice() {
+        [_, "/dev/pts", "devpts", options, ..] => Some((*options).to_owned()),
+        _ => None,
+    });
+    options.next_back().is_none_or(|options| options.split(',').any(|option| option == "gid=5"))
+}
+
 fn is_root() -> bool {
     current_user().is_ok_and(|name| name == "root")
 }
@@ -192,5 +212,15 @@ mod tests {
             assert!(started.elapsed() < Duration::from_secs(10), "it still listens");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    #[test]
+    fn the_latest_mount_says_whether_there_are_terminals() {
+        let without = "devpts /dev/pts devpts rw,relatime,mode=600,ptmxmode=000 0 0\n";
+        let with = "devpts /dev/pts devpts rw,nosuid,gid=5,mode=620,ptmxmode=000 0 0\n";
+        assert!(!gives_terminals(without) && gives_terminals(with));
+        assert!(gives_terminals(&format!("{without}{with}")));
+        assert!(!gives_terminals(&format!("{with}{without}")));
+        assert!(gives_terminals("proc /proc proc rw 0 0\n"), "what is not known is not refused");
     }
 }

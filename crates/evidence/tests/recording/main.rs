@@ -359,7 +359,7 @@ async fn a_chunk_whose_hash_nobody_logs_fails_the_recording() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: portcullis_testkit::cases(32), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_frames_survive(frames in prop::collection::vec((any::<u32>(), 0u8..5, any::<u32>(), prop::collection::vec(any::<u8>(), 0..5000), any::<bool>()), 0..60)) {

@@ -259,7 +259,7 @@ fn a_certificate_in_the_place_of_a_key_is_not_certified() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(portcullis_testkit::cases(64)))]
     #[test]
     fn no_bytes_are_a_good_certificate_by_chance(
         cut in 0_usize..400, noise in proptest::collection::vec(any::<u8>(), 0..64)

@@ -306,7 +306,7 @@ fn trees_without_end_are_stopped() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(portcullis_testkit::cases(64)))]
 
     #[test]
     fn the_same_records_cut_in_any_way_mean_the_same(

@@ -148,7 +148,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(portcullis_testkit::cases(96)))]
 
     #[test]
     fn the_target_gets_exactly_what_was_not_refused_and_every_file_its_digest(
