@@ -294,7 +294,7 @@ impl Control {
             .target(&request.target)
             .environment(&request.environment)
             .detail("request", request.id.to_string())
-            .detail("of", request.user.as_str());
+            .person("of", &request.user);
         if let RequestState::Denied { reason, .. } = &request.state {
             event = event.detail("reason", reason.clone());
         }
@@ -305,7 +305,7 @@ impl Control {
                 .target(&grant.target)
                 .environment(&request.environment)
                 .detail("grant", grant.id.to_string())
-                .detail("of", grant.user.as_str())
+                .person("of", &grant.user)
                 .detail("ends", grant.ends.to_string());
             self.audit(event).await?;
         }

@@ -3,10 +3,11 @@
 //! Reading the log is itself an event. A search reads the log from its end backwards in bounded
 //! batches and stops at the limit.
 
-use portcullis_domain::audit::Activity;
-use portcullis_domain::{ControlAction, Timestamp};
+use portcullis_domain::audit::{Activity, read};
+use portcullis_domain::{ControlAction, SubjectId, UserName};
 use portcullis_evidence::log::{LogReader, verify_dir};
-use portcullis_gateway::Authenticated;
+use portcullis_evidence::subject::pseudonyms;
+use portcullis_gateway::{Authenticated, Subjects};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
 
@@ -35,6 +36,7 @@ impl Control {
         self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
         self.audit(self.event(who, Activity::AuditRead).detail("kind", "tail")).await?;
         let log = self.gateway().auditor().log().clone();
+        let subjects = self.gateway().auditor().subjects().clone();
         let mut live = log.subscribe();
         let mut reader = log.reader();
         let mut next = from.unwrap_or(log.size());
@@ -51,7 +53,8 @@ impl Control {
                     .await;
                     let Ok((returned, Ok(bytes))) = read else { return };
                     reader = returned;
-                    if out.send(entry(index, &bytes)).await.is_err() {
+                    let Ok(event) = subjects.open_entry(&bytes).await else { return };
+                    if out.send(AuditEntry { index, event }).await.is_err() {
                         return;
                     }
                     next += 1;
@@ -76,16 +79,48 @@ impl Control {
         query: AuditQuery,
     ) -> Result<Vec<AuditEntry>, ControlError> {
         self.must_hold(who, ControlAction::ReadAudit, Activity::AuditRead).await?;
-        let asked = serde_json::to_string(&query).unwrap_or_default();
-        let event =
+        // Whom was searched for goes under their key, not among the searcher's words.
+        let asked = AuditQuery { user: None, ..query.clone() };
+        let asked = serde_json::to_string(&asked).unwrap_or_default();
+        let mut event =
             self.event(who, Activity::AuditRead).detail("kind", "search").detail("query", asked);
+        if let Some(user) = query.user.as_deref().and_then(|user| UserName::new(user).ok()) {
+            event = event.person("of", &user);
+        }
         self.audit(event).await?;
         let limit = query.limit.unwrap_or(DEFAULT_RESULTS).min(MAX_RESULTS);
         self.gateway().auditor().log().caught_up().await.map_err(ControlError::unavailable)?;
         let reader = self.gateway().auditor().log().reader();
         let size = self.gateway().auditor().log().size();
-        let found = tokio::task::spawn_blocking(move || search(&reader, size, &query, limit)).await;
+        let subjects = self.gateway().auditor().subjects().clone();
+        let found =
+            tokio::task::spawn_blocking(move || search(&reader, &subjects, size, &query, limit))
+                .await;
         found.unwrap_or_else(|_| Err(ControlError::unavailable("the search was interrupted")))
+    }
+
+    /// Whether any entry within these conditions is about this subject, opened or not.
+    pub(crate) async fn mentions(
+        &self,
+        subject: SubjectId,
+        within: AuditQuery,
+    ) -> Result<bool, ControlError> {
+        let log = self.gateway().auditor().log();
+        let (reader, size) = (log.reader(), log.size());
+        let searched = tokio::task::spawn_blocking(move || {
+            let subject = subject.to_string();
+            for read in reader.entries(0..size) {
+                let (_, bytes) = read.map_err(ControlError::unavailable)?;
+                let entry = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+                if matches_in_clear(&entry, &within)
+                    && pseudonyms(&entry).contains(subject.as_str())
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        searched.await.unwrap_or_else(|_| Err(ControlError::unavailable("it was interrupted")))
     }
 
     /// The latest signed checkpoint and the key to check it with.
@@ -154,10 +189,12 @@ impl Control {
 
 pub(crate) fn search(
     reader: &LogReader,
+    subjects: &Subjects,
     size: u64,
     query: &AuditQuery,
     limit: usize,
 ) -> Result<Vec<AuditEntry>, ControlError> {
+    let runtime = tokio::runtime::Handle::current();
     let mut found = Vec::new();
     let mut end = size;
     while end > 0 && found.len() < limit {
@@ -165,15 +202,20 @@ pub(crate) fn search(
         let mut batch = Vec::new();
         for read in reader.entries(start..end) {
             let (index, bytes) = read.map_err(ControlError::unavailable)?;
-            let text = query.text.as_deref();
-            if text.is_some_and(|text| !contains(&bytes, text)) {
-                continue;
-            }
-            let entry = entry(index, &bytes);
-            if matches(&entry.event, query) {
-                batch.push(entry);
+            let sealed = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            if matches_in_clear(&sealed, query) {
+                batch.push((index, bytes));
             }
         }
+        let entries = batch.iter().map(|(_, bytes)| bytes);
+        let opened = runtime.block_on(subjects.open_entries(entries));
+        let opened = opened.map_err(ControlError::unavailable)?;
+        let mut batch: Vec<AuditEntry> = batch
+            .iter()
+            .zip(opened)
+            .filter(|(_, event)| matches_opened(event, query))
+            .map(|((index, _), event)| AuditEntry { index: *index, event })
+            .collect();
         batch.reverse();
         found.extend(batch);
         end = start;
@@ -183,43 +225,43 @@ pub(crate) fn search(
     Ok(found)
 }
 
-fn entry(index: u64, bytes: &[u8]) -> AuditEntry {
-    AuditEntry { index, event: serde_json::from_slice(bytes).unwrap_or(Value::Null) }
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    String::from_utf8_lossy(bytes).to_lowercase().contains(&text.to_lowercase())
-}
-
-fn matches(event: &Value, query: &AuditQuery) -> bool {
-    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+/// The conditions that can be told without a key.
+fn matches_in_clear(event: &Value, query: &AuditQuery) -> bool {
     let same = |wanted: &Option<String>, found: Option<&str>| {
         wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
     };
-    let at = event.get("time").and_then(Value::as_i64).map(Timestamp::from_millis);
+    let at = read::time(event);
     let session = query.session.map(|id| id.to_string());
-    same(&query.user, text("/actor/user/name"))
-        && same(&query.target, text("/dst_endpoint/name"))
-        && same(&query.environment, text("/unmapped/environment"))
-        && same(&query.activity, text("/metadata/event_code"))
-        && same(&session, text("/unmapped/session"))
-        && query.outcome.as_deref().is_none_or(|wanted| outcome(event) == wanted)
+    same(&query.target, read::target(event))
+        && same(&query.environment, read::environment(event))
+        && same(&query.activity, read::activity(event))
+        && same(&session, read::session(event))
+        && query.outcome.as_deref().is_none_or(|wanted| read::outcome(event) == wanted)
         && query.from.is_none_or(|from| at.is_some_and(|at| at >= from))
         && query.to.is_none_or(|to| at.is_some_and(|at| at < to))
 }
 
-fn outcome(event: &Value) -> &'static str {
-    match event.get("action_id").and_then(Value::as_i64) {
-        Some(1) => "success",
-        Some(2) => "refused",
-        _ => "failed",
+/// The conditions on what is sealed in the log.
+fn matches_opened(event: &Value, query: &AuditQuery) -> bool {
+    query.user.as_deref().is_none_or(|user| read::actor(event) == Some(user))
+        && query.text.as_deref().is_none_or(|text| contains(event, &text.to_lowercase()))
+}
+
+/// Whether a text stands in any value of the entry, in whatever case.
+fn contains(value: &Value, lower: &str) -> bool {
+    match value {
+        Value::String(text) => text.to_lowercase().contains(lower),
+        Value::Array(items) => items.iter().any(|item| contains(item, lower)),
+        Value::Object(map) => map.values().any(|value| contains(value, lower)),
+        Value::Null => false,
+        other => other.to_string().contains(lower),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_domain::UserName;
+    use portcullis_domain::Timestamp;
     use portcullis_domain::audit::{Event, Outcome};
 
     #[test]
@@ -228,8 +270,10 @@ mod tests {
             .user(&UserName::new("alice").unwrap())
             .outcome(Outcome::Refused("no".into()));
         let event: Value = serde_json::from_slice(&event.to_ocsf()).unwrap();
-        let check =
-            |query: AuditQuery, expected: bool| assert_eq!(matches(&event, &query), expected);
+        let check = |query: AuditQuery, expected: bool| {
+            let matches = matches_in_clear(&event, &query) && matches_opened(&event, &query);
+            assert_eq!(matches, expected);
+        };
         check(AuditQuery::default(), true);
         check(AuditQuery { user: Some("alice".into()), ..Default::default() }, true);
         check(AuditQuery { user: Some("bob".into()), ..Default::default() }, false);

@@ -81,7 +81,7 @@ impl Control {
         let event = Event::new(Activity::CredentialChange, now)
             .user(author)
             .detail("bootstrap", true)
-            .detail("of", user.name.as_str());
+            .person("of", &user.name);
         self.audit(event).await?;
         let store = self.gateway().store();
         let hash = self.gateway().hasher().hash(user.password).await?;

@@ -46,7 +46,7 @@ impl Control {
             .event(who, Activity::GrantRevoke)
             .target(&grant.target)
             .detail("grant", grant.id.to_string())
-            .detail("of", grant.user.as_str())
+            .person("of", &grant.user)
             .detail("reason", why.clone());
         self.audit(event).await?;
         let end = GrantEnd { at: self.gateway().now(), by: who.user().clone(), reason: why };

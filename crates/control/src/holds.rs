@@ -38,7 +38,7 @@ impl Control {
         }
         let event = about(self.event(who, Activity::HoldPlace), &hold)
             .detail("reason", hold.reason.clone())
-            .detail("owner", hold.owner.as_str());
+            .person("owner", &hold.owner);
         self.audit(event).await?;
         self.gateway().store().place_hold(&hold).await?;
         self.gateway().refresh().await?;
@@ -125,7 +125,7 @@ impl Control {
 fn about(event: Event, hold: &Hold) -> Event {
     let event = event.detail("hold", hold.id.to_string()).detail("scope", hold.scope.kind());
     match &hold.scope {
-        HoldScope::Subject(name) => event.detail("of", name.as_str()),
+        HoldScope::Subject(name) => event.person("of", name),
         HoldScope::Target(name) => event.target(name),
         HoldScope::Environment(name) => event.environment(name),
         HoldScope::Session(id) => event.session(*id),

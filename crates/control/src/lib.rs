@@ -16,6 +16,7 @@ mod bootstrap;
 mod error;
 mod explain;
 mod exports;
+mod forget;
 mod grants;
 mod history;
 mod holds;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use portcullis_domain::audit::Activity;
+use portcullis_domain::audit::{Activity, Event};
 use portcullis_domain::lock::{LockKind, PEOPLE_TO_RAISE};
 use portcullis_domain::{
     ControlAction, EnvironmentName, Facts, Lock, LockId, LockSubject, parse_duration,
@@ -38,9 +38,7 @@ impl Control {
         let mut after = Facts::clone(&self.gateway().snapshot().facts);
         after.locks.push(lock.clone());
         if let Some(why) = self.nobody_left(&after) {
-            let event = self
-                .event(who, Activity::LockPlace)
-                .detail("subject", lock.subject.to_string())
+            let event = about(self.event(who, Activity::LockPlace), &lock.subject)
                 .detail("reason", lock.reason.clone());
             return self.refuse(event, &why).await;
         }
@@ -76,10 +74,8 @@ impl Control {
     pub async fn lift(&self, who: &Authenticated, id: &str) -> Result<Lock, ControlError> {
         self.must_hold(who, ControlAction::Lock, Activity::LockLift).await?;
         let lock = self.find_lock(who, id).await?;
-        let event = self
-            .event(who, Activity::LockLift)
-            .detail("lock", lock.id.to_string())
-            .detail("subject", lock.subject.to_string());
+        let event = about(self.event(who, Activity::LockLift), &lock.subject)
+            .detail("lock", lock.id.to_string());
         if lock.subject == LockSubject::User(who.user().clone()) {
             return self.refuse(event, "nobody lifts a lock on themselves").await;
         }
@@ -169,17 +165,9 @@ impl Control {
         activity: Activity,
         lock: Lock,
     ) -> Result<Lock, ControlError> {
-        let mut event = self
-            .event(who, activity)
+        let mut event = about(self.event(who, activity), &lock.subject)
             .detail("lock", lock.id.to_string())
-            .detail("subject", lock.subject.to_string())
             .detail("reason", lock.reason.clone());
-        if let LockSubject::Environment(name) = &lock.subject {
-            event = event.environment(name);
-        }
-        if let LockSubject::Target(name) = &lock.subject {
-            event = event.target(name);
-        }
         if let Some(expires) = lock.expires {
             event = event.detail("expires", expires.to_string());
         }
@@ -220,5 +208,15 @@ impl Control {
             (Some(_), false) => Err(ControlError::invalid("give more of the lock's id")),
             (None, _) => Err(ControlError::not_found(format!("lock `{}`", id.escape_debug()))),
         }
+    }
+}
+
+/// The event with what is locked where readers look for it; a person's name goes under their key.
+fn about(event: Event, subject: &LockSubject) -> Event {
+    match subject {
+        LockSubject::User(name) => event.detail("scope", "user").person("of", name),
+        LockSubject::Role(name) => event.detail("scope", "role").detail("role", name.as_str()),
+        LockSubject::Target(name) => event.detail("scope", "target").target(name),
+        LockSubject::Environment(name) => event.detail("scope", "environment").environment(name),
     }
 }

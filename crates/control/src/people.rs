@@ -225,7 +225,7 @@ impl Control {
         let event = self
             .event(who, Activity::CredentialChange)
             .detail("what", "reset")
-            .detail("of", user.as_str())
+            .person("of", &user)
             .detail("reason", why);
         if user == *who.user() {
             return self.refuse(event, "nobody resets their own credentials").await;
@@ -259,7 +259,7 @@ impl Control {
                 .event(who, Activity::GrantRevoke)
                 .target(&grant.target)
                 .detail("grant", grant.id.to_string())
-                .detail("of", user.as_str())
+                .person("of", user)
                 .detail("reason", WHY);
             self.audit(event).await?;
             let end = GrantEnd { at: now, by: who.user().clone(), reason: WHY.to_owned() };

@@ -84,7 +84,7 @@ impl Control {
             .target(&record.target)
             .environment(&record.environment)
             .session(record.id)
-            .detail("of", record.user.as_str());
+            .person("of", &record.user);
         self.audit(event).await?;
         let log = self.gateway().auditor().log();
         let (reader, size) = (log.reader(), log.size());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::{ControlAction, Facts, Kind, Resource, ResourceKey};
+use portcullis_domain::{ControlAction, Facts, Kind, Resource, ResourceKey, UserName};
 use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::Policies;
 use portcullis_resources::{
@@ -67,11 +67,16 @@ impl Control {
         for change in &proposal.changes {
             let mut event = self
                 .event(who, Activity::ResourceApply)
-                .detail("resource", change.key.to_string())
                 .detail("change", verb(&change.kind))
                 .detail("fields", fields_of(&change.kind));
+            event = match UserName::new(&change.key.name) {
+                Ok(user) if change.key.kind == Kind::User => {
+                    event.detail("resource", change.key.kind.to_string()).person("of", &user)
+                }
+                _ => event.detail("resource", change.key.to_string()),
+            };
             if let Some(first) = &first {
-                event = event.detail("first_person", first.as_str());
+                event = event.person("first_person", first);
             }
             self.audit(event).await?;
         }

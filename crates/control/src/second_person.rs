@@ -33,7 +33,7 @@ pub(crate) struct Waiting(Mutex<BTreeMap<[u8; 32], (UserName, Timestamp)>>);
 
 impl Waiting {
     /// Notes that this person applies this change.
-    fn note(&self, digest: [u8; 32], user: &UserName, now: Timestamp) {
+    pub(crate) fn note(&self, digest: [u8; 32], user: &UserName, now: Timestamp) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, (_, at)| now.since(*at) < WAITS_FOR);
         if waiting.len() >= MAX_WAITING
@@ -47,14 +47,19 @@ impl Waiting {
     }
 
     /// Who else has applied this change within the time.
-    fn other_than(&self, digest: &[u8; 32], user: &UserName, now: Timestamp) -> Option<UserName> {
+    pub(crate) fn other_than(
+        &self,
+        digest: &[u8; 32],
+        user: &UserName,
+        now: Timestamp,
+    ) -> Option<UserName> {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, at) = waiting.get(digest)?;
         (first != user && now.since(*at) < WAITS_FOR).then(|| first.clone())
     }
 
     /// Forgets a change: it is good once, also when the same state comes again.
-    fn forget(&self, digest: &[u8; 32]) {
+    pub(crate) fn forget(&self, digest: &[u8; 32]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
     }
 }

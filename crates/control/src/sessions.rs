@@ -64,7 +64,7 @@ impl Control {
             .target(&record.target)
             .environment(&record.environment)
             .session(record.id)
-            .detail("of", record.user.as_str())
+            .person("of", &record.user)
             .detail("reason", why.clone());
         self.audit(event).await?;
         live.end(EndReason::Killed { by: who.user().clone(), reason: why });
@@ -93,7 +93,7 @@ impl Control {
             .target(&record.target)
             .environment(&record.environment)
             .session(record.id)
-            .detail("of", record.user.as_str())
+            .person("of", &record.user)
             .detail("live", true);
         self.audit(event).await?;
         // Subscribed first, read second: a frame is in the file, in the feed, or in both.

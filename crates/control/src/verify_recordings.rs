@@ -41,7 +41,7 @@ impl Control {
                     .target(&record.target)
                     .environment(&record.environment)
                     .session(record.id)
-                    .detail("of", record.user.as_str());
+                    .person("of", &record.user);
                 Some(record)
             }
         };

@@ -1,17 +1,25 @@
 //! The vocabulary of the audit log, mapped to OCSF 1.8.0 classes.
 //!
-//! An [`Event`] says who did what to what and with which outcome. [`Event::to_ocsf`] gives the
-//! canonical JSON that is hashed. Logs for operators are something else and never this.
+//! An [`Event`] says who did what to what and with which outcome. [`Event::to_entry`] gives it as
+//! an OCSF event together with the places in it that are personal, which are sealed before the
+//! entry is hashed; [`read`] finds its way in entries again. Logs for operators are something else
+//! and never this.
+
+mod ocsf;
+mod personal;
+pub mod read;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::canonical::to_canonical_json;
 use crate::id::{EventId, SessionId};
 use crate::name::{EnvironmentName, TargetName, UserName};
 use crate::time::Timestamp;
+
+pub use ocsf::Entry;
+pub use personal::{PUBLIC_DETAILS, Personal, SOURCE_SEALED_AT};
 
 /// Longest value of one detail, in bytes; longer ones are cut and say so.
 pub const MAX_DETAIL_BYTES: usize = 4096;
@@ -90,6 +98,44 @@ pub enum Activity {
 }
 
 impl Activity {
+    /// Every activity.
+    pub const ALL: [Self; 34] = [
+        Self::Authenticate,
+        Self::Authorize,
+        Self::SessionOpen,
+        Self::SessionClose,
+        Self::Channel,
+        Self::File,
+        Self::Forward,
+        Self::Connect,
+        Self::Recording,
+        Self::RecordingRead,
+        Self::RequestCreate,
+        Self::RequestApprove,
+        Self::RequestDeny,
+        Self::RequestCancel,
+        Self::RequestExpire,
+        Self::GrantCreate,
+        Self::GrantRevoke,
+        Self::GrantExpire,
+        Self::ResourceApply,
+        Self::CredentialChange,
+        Self::SecretChange,
+        Self::KeyChange,
+        Self::LockPlace,
+        Self::LockLift,
+        Self::HoldPlace,
+        Self::HoldLift,
+        Self::SubjectForget,
+        Self::GateDrop,
+        Self::GateRaise,
+        Self::SessionKill,
+        Self::AuditRead,
+        Self::CertificateIssue,
+        Self::Node,
+        Self::Finding,
+    ];
+
     /// The name used in `audit search --activity` and in `metadata.event_code`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -129,41 +175,6 @@ impl Activity {
             Self::Finding => "finding",
         }
     }
-
-    /// OCSF `(category_uid, class_uid, activity_id)`.
-    const fn ocsf(self) -> (u32, u32, u32) {
-        match self {
-            // Authentication: Logon
-            Self::Authenticate => (3, 3002, 1),
-            // Authorize Session: Assign Privileges
-            Self::Authorize => (3, 3003, 1),
-            // SSH Activity: Open, Close, Traffic, File
-            Self::SessionOpen | Self::Connect => (4, 4007, 1),
-            Self::SessionClose | Self::SessionKill => (4, 4007, 2),
-            Self::Channel | Self::Forward | Self::Recording => (4, 4007, 6),
-            Self::File => (4, 4007, 99),
-            // API Activity: Create, Read
-            Self::CertificateIssue => (6, 6003, 1),
-            Self::RecordingRead | Self::AuditRead => (6, 6003, 2),
-            // User Access Management: Assign, Revoke
-            Self::RequestCreate | Self::RequestApprove | Self::GrantCreate => (3, 3005, 1),
-            Self::RequestDeny
-            | Self::RequestCancel
-            | Self::RequestExpire
-            | Self::GrantRevoke
-            | Self::GrantExpire => (3, 3005, 2),
-            // Account Change: Other
-            Self::CredentialChange => (3, 3001, 99),
-            // Entity Management: Create, Update, Delete
-            Self::LockPlace | Self::HoldPlace | Self::GateDrop => (3, 3004, 1),
-            Self::ResourceApply | Self::SecretChange | Self::KeyChange => (3, 3004, 3),
-            Self::LockLift | Self::HoldLift | Self::SubjectForget | Self::GateRaise => (3, 3004, 4),
-            // Application Lifecycle: Other
-            Self::Node => (6, 6002, 99),
-            // Detection Finding: Create
-            Self::Finding => (2, 2004, 1),
-        }
-    }
 }
 
 /// How it came out.
@@ -198,6 +209,8 @@ pub struct Event {
     pub environment: Option<EnvironmentName>,
     /// In which session.
     pub session: Option<SessionId>,
+    /// Who else it concerns, by what they are in it, such as `of` or `owner`.
+    pub persons: BTreeMap<&'static str, UserName>,
     /// What else: names from this project's documentation, values bounded.
     pub details: BTreeMap<&'static str, Value>,
 }
@@ -215,6 +228,7 @@ impl Event {
             target: None,
             environment: None,
             session: None,
+            persons: BTreeMap::new(),
             details: BTreeMap::new(),
         }
     }
@@ -261,68 +275,19 @@ impl Event {
         self
     }
 
-    /// With a detail. Strings beyond [`MAX_DETAIL_BYTES`] are cut and marked.
+    /// With somebody else it concerns; their name is sealed under their own key.
+    #[must_use]
+    pub fn person(mut self, role: &'static str, name: &UserName) -> Self {
+        self.persons.insert(role, name.clone());
+        self
+    }
+
+    /// With a detail. Unless it is one of [`PUBLIC_DETAILS`], a number or a truth value, it is
+    /// sealed under the key of the event's person. Strings beyond [`MAX_DETAIL_BYTES`] are cut and marked.
     #[must_use]
     pub fn detail(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.details.insert(name, bounded(value.into()));
         self
-    }
-
-    /// The canonical JSON that goes into the log.
-    pub fn to_ocsf(&self) -> Vec<u8> {
-        let (category, class, activity) = self.activity.ocsf();
-        let (status, reason) = match &self.outcome {
-            Outcome::Success => (1, None),
-            Outcome::Refused(reason) | Outcome::Failed(reason) => (2, Some(reason)),
-        };
-        let mut value = json!({
-            "activity_id": activity,
-            "category_uid": category,
-            "class_uid": class,
-            "type_uid": class * 100 + activity,
-            "severity_id": if matches!(self.activity, Activity::Finding) { 4 } else { 1 },
-            "status_id": status,
-            "time": self.at.as_millis(),
-            "metadata": {
-                "event_code": self.activity.as_str(),
-                "product": {"name": "Portcullis", "vendor_name": "Portcullis"},
-                "uid": self.id.to_string(),
-                "version": "1.8.0",
-            },
-        });
-        let Some(map) = value.as_object_mut() else { return Vec::new() };
-        if let Some(reason) = reason {
-            map.insert("status_detail".into(), bounded(reason.as_str().into()));
-        }
-        map.insert(
-            "action_id".into(),
-            json!(match self.outcome {
-                Outcome::Success => 1,
-                Outcome::Refused(_) => 2,
-                Outcome::Failed(_) => 0,
-            }),
-        );
-        if let Some(user) = &self.user {
-            map.insert("actor".into(), json!({"user": {"name": user.as_str()}}));
-        }
-        if let Some(source) = self.source {
-            map.insert("src_endpoint".into(), json!({"ip": source.to_string()}));
-        }
-        if let Some(target) = &self.target {
-            map.insert("dst_endpoint".into(), json!({"name": target.as_str()}));
-        }
-        let mut own: BTreeMap<String, Value> =
-            self.details.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-        if let Some(environment) = &self.environment {
-            own.insert("environment".into(), environment.as_str().into());
-        }
-        if let Some(session) = self.session {
-            own.insert("session".into(), session.to_string().into());
-        }
-        if !own.is_empty() {
-            map.insert("unmapped".into(), json!(own));
-        }
-        to_canonical_json(&value)
     }
 }
 

@@ -106,6 +106,10 @@ id!(
     HoldId, "hld"
 );
 id!(
+    /// The pseudonym of a person in the audit log.
+    SubjectId, "sub"
+);
+id!(
     /// An audit event.
     EventId, "evt"
 );

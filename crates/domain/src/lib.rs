@@ -38,7 +38,7 @@ pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};
 pub use hold::{Hold, HoldScope};
 pub use id::{
-    ChangeId, EventId, GrantId, HoldId, LockId, NoticeId, RequestId, ReviewId, SessionId,
+    ChangeId, EventId, GrantId, HoldId, LockId, NoticeId, RequestId, ReviewId, SessionId, SubjectId,
 };
 pub use lock::{Lock, LockSubject};
 pub use name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};

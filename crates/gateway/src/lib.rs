@@ -26,6 +26,7 @@ mod registry;
 mod sequence;
 mod sign_in;
 mod snapshot;
+mod subjects;
 mod token;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub use registry::SUPERVISOR_TICK;
 pub use sequence::CommonSequence;
 pub use sign_in::{Asked, SignInError, SignInFlow};
 pub use snapshot::{LEASE, RefreshError, Snapshot};
+pub use subjects::{Subjects, SubjectsError};
 pub use token::{Issued, SignedIn};
 
 use crate::attempts::Sources;
@@ -109,7 +111,9 @@ impl Gateway {
     /// Assembles a gate and reads what is in force. It lets nobody in before this returns.
     pub async fn start(parts: Parts) -> Result<Self, RefreshError> {
         let current = Current::load(&parts.store, parts.clock.now()).await?;
-        let auditor = Auditor::new(parts.log);
+        let subjects = Subjects::load(parts.store.clone(), parts.clock.now()).await?;
+        subjects.follow(parts.clock.now()).await?;
+        let auditor = Auditor::new(parts.log, subjects);
         let chunk_log = ChunkLog::start(auditor.clone(), Arc::clone(&parts.clock));
         Ok(Self(Arc::new(Inner {
             store: parts.store,

@@ -76,6 +76,7 @@ impl Gateway {
     pub async fn refresh(&self) -> Result<(), crate::RefreshError> {
         self.current().refresh(self.store(), self.now()).await?;
         self.recheck_all();
+        self.auditor().subjects().follow(self.now()).await?;
         Ok(())
     }
 
@@ -110,9 +111,25 @@ impl Gateway {
     async fn follow_store(&self) {
         let refresh = self.current().refresh(self.store(), self.now());
         match tokio::time::timeout(STORE_PATIENCE, refresh).await {
-            Ok(Ok(true)) => self.recheck_all(),
+            Ok(Ok(true)) => {
+                self.recheck_all();
+                self.follow_subjects().await;
+            }
+            Ok(Ok(false)) if self.auditor().subjects().day_is_over(self.now()) => {
+                self.follow_subjects().await;
+            }
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the store could not be followed"),
+            Err(_) => tracing::warn!("the store does not answer"),
+        }
+    }
+
+    /// Whoever was forgotten on another node is forgotten here within a moment.
+    async fn follow_subjects(&self) {
+        let followed = self.auditor().subjects().follow(self.now());
+        match tokio::time::timeout(Duration::from_secs(2), followed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the keys of people could not be followed"),
             Err(_) => tracing::warn!("the store does not answer"),
         }
     }

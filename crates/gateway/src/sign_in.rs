@@ -141,7 +141,8 @@ impl SignInFlow {
     pub async fn bind(&mut self, raw_user: &str) -> Result<SshUser, SignInError> {
         let Ok(named) = raw_user.parse::<SshUser>() else {
             let text: String = raw_user.escape_debug().take(128).collect();
-            self.audit(None, Outcome::Refused("the user name is malformed".into()), &text).await?;
+            let event = self.event(None, Outcome::Refused("the user name is malformed".into()));
+            self.write(event.detail("claimed", text)).await?;
             return Err(SignInError::Refused);
         };
         if let Some(bound) = &mut self.bound {
@@ -150,8 +151,8 @@ impl SignInFlow {
             }
             bound.state = None;
             let user = bound.named.user.clone();
-            let claimed = named.user.to_string();
-            self.audit(Some(&user), Outcome::Refused("the user changed".into()), &claimed).await?;
+            let event = self.event(Some(&user), Outcome::Refused("the user changed".into()));
+            self.write(event.person("claimed", &named.user)).await?;
             return Err(SignInError::IdentityChanged);
         }
         let requirement = Requirement {
@@ -434,15 +435,22 @@ impl SignInFlow {
         outcome: Outcome,
         factor: &str,
     ) -> Result<(), SignInError> {
-        let succeeded = outcome == Outcome::Success;
-        let mut event = Event::new(Activity::Authenticate, self.gateway.now())
+        self.write(self.event(user, outcome).detail("factor", factor)).await
+    }
+
+    fn event(&self, user: Option<&UserName>, outcome: Outcome) -> Event {
+        let event = Event::new(Activity::Authenticate, self.gateway.now())
             .source(self.source)
-            .detail("factor", factor)
             .detail("complete", self.asked() == Asked::Done)
             .outcome(outcome);
-        if let Some(user) = user {
-            event = event.user(user);
+        match user {
+            Some(user) => event.user(user),
+            None => event,
         }
+    }
+
+    async fn write(&self, event: Event) -> Result<(), SignInError> {
+        let succeeded = event.outcome == Outcome::Success;
         let label = if succeeded { "success" } else { "refused" };
         metrics::counter!("portcullis_sign_ins_total", "outcome" => label).increment(1);
         let written = self.gateway.auditor().write(event).await;

@@ -29,6 +29,9 @@ pub enum RefreshError {
     /// The store did not answer.
     #[error("the store cannot be read")]
     Store(#[from] StoreError),
+    /// The keys of personal fields could not be had.
+    #[error(transparent)]
+    Subjects(#[from] crate::subjects::SubjectsError),
     /// The compiling thread was stopped.
     #[error("compiling the policies was interrupted")]
     Interrupted,

@@ -31,6 +31,7 @@ mod seal;
 mod secrets;
 mod sequence;
 mod sessions;
+mod subjects;
 mod tokens;
 mod transaction;
 
@@ -60,6 +61,7 @@ pub use rotation::Rotated;
 pub use secrets::TargetSecret;
 pub use sequence::{LogSequence, SequenceBatch};
 pub use sessions::{SessionEnd, SessionFilter, SessionRecord};
+pub use subjects::{ForgetError, MAX_CLAIMED_PER_DAY, Subject, SubjectState};
 pub use tokens::{Certificate, Token};
 
 /// An open store. Cloning is cheap; all clones share the connections and the change feed.

@@ -17,7 +17,7 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE];
+const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -97,6 +97,15 @@ const SEQUENCE: &[&str] = &[
         body_id TEXT NOT NULL UNIQUE REFERENCES log_bodies (id))",
     "CREATE TABLE log_sequence (id INT PRIMARY KEY CHECK (id = 1), next INT NOT NULL)",
     "INSERT INTO log_sequence (id, next) VALUES (1, 0)",
+];
+
+const SUBJECTS: &[&str] = &[
+    // INVARIANT: a forgotten subject has no name and no sealed value any more. `claimed_on` is
+    // the day on which a name that is no user's got a key.
+    "CREATE TABLE subjects (id TEXT PRIMARY KEY, name TEXT, claimed_on INT,
+        created_at INT NOT NULL, forgotten_at INT)",
+    "CREATE UNIQUE INDEX subjects_by_name ON subjects (name)",
+    "CREATE INDEX subjects_by_claim ON subjects (claimed_on)",
 ];
 
 /// Why a database is not at this code's version.

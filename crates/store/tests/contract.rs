@@ -25,10 +25,11 @@ mod contract {
     pub(crate) mod secrets;
     pub(crate) mod sequence;
     pub(crate) mod sessions;
+    pub(crate) mod subjects;
 }
 
 use contract::{credentials, durability, faults, grants, holds, locks, requests, resources};
-use contract::{secrets, sequence, sessions};
+use contract::{secrets, sequence, sessions, subjects};
 
 /// Makes a test of every contract for every database.
 macro_rules! on_every_database {
@@ -102,6 +103,12 @@ on_every_database! {
     holds {
         a_hold_is_in_force_until_another_person_lifts_it,
         holds_are_bounded,
+    }
+    subjects {
+        a_person_has_one_key_until_forgotten_and_then_another,
+        nobody_under_a_hold_is_forgotten,
+        invented_names_share_a_key_beyond_a_bound_and_users_do_not,
+        every_user_is_enrolled_and_keys_survive_a_rotation,
     }
     credentials {
         a_code_works_once_on_whichever_node_it_arrives,

@@ -14,6 +14,7 @@ mod enrol_totp;
 mod export_audit;
 mod export_recording;
 mod export_resources;
+mod forget_subject;
 mod healthz;
 mod kill_session;
 mod lift_hold;
@@ -95,6 +96,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     place_hold::ENDPOINT,
     list_holds::ENDPOINT,
     lift_hold::ENDPOINT,
+    forget_subject::ENDPOINT,
     tail_audit::ENDPOINT,
     search_audit::ENDPOINT,
     audit_checkpoint::ENDPOINT,

@@ -10,6 +10,7 @@
 mod client;
 mod credentials;
 mod edge;
+mod erasure;
 mod holds;
 mod node;
 mod probes;

@@ -7,7 +7,8 @@ mod trust;
 mod verify;
 
 use clap::{Args, Subcommand};
-use portcullis_control::view::{AuditEntry, AuditQuery, CheckpointView};
+use portcullis_control::view::{AuditEntry, AuditQuery, CheckpointView, ForgetBody, ForgetView};
+use portcullis_domain::audit::read;
 use portcullis_domain::{SessionId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::failure::{Failure, Outcome};
 use crate::print::{Out, Tone, escape, time};
 
 /// Fields of an event's own details that the line has elsewhere.
-const SHOWN_ELSEWHERE: [&str; 2] = ["environment", "session"];
+const SHOWN_ELSEWHERE: [&str; 4] = ["environment", "session", "source", "target"];
 /// Longest value of a detail on the line, in characters.
 const MAX_DETAIL_CHARS: usize = 60;
 
@@ -55,6 +56,17 @@ pub(super) enum AuditCommand {
     Checkpoint,
     /// How this node's exports of the log stand: cursor, lag, last error
     Exports,
+    /// Erase a person from the evidence: destroy the key of what the log says of them
+    ///
+    /// It takes two people, and the log goes on to verify. Refused while the person can sign in or an
+    /// evidence hold covers anything about them.
+    Forget {
+        /// The person's name, or their pseudonym in the log
+        subject: String,
+        /// Why: who asked for it, not whom it is about
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +135,16 @@ impl Audit {
                         .try_for_each(|line| out.line(&line))
                 })?;
             }
+            AuditCommand::Forget { subject, reason } => {
+                let body = ForgetBody { subject, reason };
+                let view: ForgetView = context.client()?.post("/v1/audit/forget", &body).await?;
+                out.either(&view, |out| {
+                    out.line(&format!(
+                        "{} is forgotten; what the log says of them reads `erased` from now on",
+                        view.subject
+                    ))
+                })?;
+            }
         }
         Ok(Outcome::Done)
     }
@@ -165,24 +187,23 @@ async fn follow(out: Out, mut lines: Lines) -> Result<(), Failure> {
 /// One entry on one line: index, time, outcome, activity, who, from where, on what, and the rest.
 fn line(out: Out, entry: &AuditEntry) -> String {
     let event = &entry.event;
-    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(escape::line);
-    let at = event.pointer("/time").and_then(Value::as_i64).map(Timestamp::from_millis);
-    let (outcome, tone) = match event.pointer("/action_id").and_then(Value::as_u64) {
-        Some(1) => ("success", Tone::Good),
-        Some(2) => ("refused", Tone::Bad),
-        _ => ("failed ", Tone::Notice),
+    let shown = |text: Option<&str>| text.map(escape::line);
+    let tone = match read::outcome(event) {
+        "success" => Tone::Good,
+        "refused" => Tone::Bad,
+        _ => Tone::Notice,
     };
     let mut parts = vec![
         format!("{:>6}", entry.index),
-        out.tone(Tone::Faint, &at.map(time).unwrap_or_default()),
-        out.tone(tone, outcome),
-        format!("{:<16}", text("/metadata/event_code").unwrap_or_default()),
+        out.tone(Tone::Faint, &read::time(event).map(time).unwrap_or_default()),
+        out.tone(tone, &format!("{:<7}", read::outcome(event))),
+        format!("{:<16}", shown(read::activity(event)).unwrap_or_default()),
     ];
     let whole = [
-        text("/actor/user/name"),
-        text("/src_endpoint/ip").map(|ip| format!("from {ip}")),
-        text("/dst_endpoint/name").map(|target| format!("on {target}")),
-        text("/status_detail").map(|why| format!("({why})")),
+        shown(read::actor(event)),
+        shown(read::source(event)).map(|ip| format!("from {ip}")),
+        shown(read::target(event)).map(|target| format!("on {target}")),
+        shown(read::reason(event)).map(|why| format!("({why})")),
     ];
     parts.extend(whole.into_iter().flatten());
     if let Some(details) = event.pointer("/unmapped").and_then(Value::as_object) {

@@ -1,7 +1,8 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, TargetName, Timestamp, UserName,
+    EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SubjectId, TargetName,
+    Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -153,7 +154,17 @@ macro_rules! text_args {
         }
     )*};
 }
-text_args!(UserName, TargetName, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId);
+text_args!(
+    SubjectId,
+    UserName,
+    TargetName,
+    EnvironmentName,
+    GrantId,
+    HoldId,
+    LockId,
+    RequestId,
+    SessionId
+);
 
 /// A value in a row.
 #[derive(Debug)]

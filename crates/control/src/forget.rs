@@ -1,0 +1,133 @@
+//! Erasing a person from the evidence: their key is destroyed, and with it whatever the log says
+//! of them that is personal. The log itself does not change, so every proof goes on to verify.
+//!
+//! INVARIANT (nobody alone): two people with the right and a settled second factor ask for it,
+//! neither of them the person. It is refused while the person can sign in, and under a hold that
+//! covers any entry about them.
+
+use portcullis_domain::audit::{Activity, Event, Outcome};
+use portcullis_domain::hold::{Evidence, Hold, HoldScope};
+use portcullis_domain::{ControlAction, SubjectId, UserName, format_duration};
+use portcullis_evidence::log::merkle::sha256;
+use portcullis_gateway::Authenticated;
+use portcullis_store::{ForgetError, SubjectState};
+
+use crate::right::reason;
+use crate::second_person::WAITS_FOR;
+use crate::view::{AuditQuery, ForgetBody, ForgetView};
+use crate::{Control, ControlError, ErrorKind};
+
+impl Control {
+    /// Asks for a person, by name or pseudonym, to be forgotten; done when a second person has.
+    pub async fn forget(
+        &self,
+        who: &Authenticated,
+        body: ForgetBody,
+    ) -> Result<ForgetView, ControlError> {
+        self.must_hold(who, ControlAction::ForgetSubjects, Activity::SubjectForget).await?;
+        let (id, name) = self.find_subject(&body.subject).await?;
+        let event = self
+            .event(who, Activity::SubjectForget)
+            .detail("subject_id", id.to_string())
+            .detail("reason", reason(&body.reason)?);
+        self.must_have_settled_factor(who, event.clone()).await?;
+        if let Some(name) = &name {
+            self.must_be_gone(who, name, &event).await?;
+        }
+        if let Some(hold) = self.hold_over(id, name.as_ref()).await? {
+            return Err(self.held_by(&hold, event).await?);
+        }
+        let (now, waiting) = (self.gateway().now(), self.waiting());
+        let digest = sha256(&[b"portcullis forget v1", id.as_bytes()]).0;
+        let Some(first) = waiting.other_than(&digest, who.user(), now) else {
+            let why = format!(
+                "forgetting takes two people: another one must run `portcullis audit forget {id}` \
+                 within {}",
+                format_duration(WAITS_FOR)
+            );
+            self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
+            waiting.note(digest, who.user(), now);
+            return Err(ControlError::new(ErrorKind::Conflict, "second_person_required", why));
+        };
+        waiting.forget(&digest);
+        self.audit(event.clone().person("first_person", &first)).await?;
+        match self.gateway().store().forget_subject(id, now).await {
+            Ok(()) => {}
+            Err(ForgetError::Held(hold)) => return Err(self.held_by(&hold, event).await?),
+            Err(ForgetError::Store(error)) => {
+                self.audit(event.outcome(Outcome::Failed(error.to_string()))).await?;
+                return Err(error.into());
+            }
+        }
+        self.gateway().refresh().await?;
+        Ok(ForgetView { subject: id })
+    }
+
+    async fn find_subject(
+        &self,
+        text: &str,
+    ) -> Result<(SubjectId, Option<UserName>), ControlError> {
+        let store = self.gateway().store();
+        if let Ok(id) = text.parse::<SubjectId>() {
+            return match store.subject_keys(&[id]).await?.get(&id) {
+                Some(SubjectState::Known(_)) => Ok((id, store.name_of_subject(id).await?)),
+                _ => Err(ControlError::not_found(format!("subject `{id}` with a key"))),
+            };
+        }
+        let name = UserName::new(text).map_err(ControlError::invalid)?;
+        let unknown = || ControlError::not_found(format!("subject of the name `{name}`"));
+        let id = store.pseudonym_of(&name).await?.ok_or_else(unknown)?;
+        Ok((id, Some(name)))
+    }
+
+    /// Nobody erases themselves, nor anybody who still acts: they would begin anew at once.
+    async fn must_be_gone(
+        &self,
+        who: &Authenticated,
+        name: &UserName,
+        event: &Event,
+    ) -> Result<(), ControlError> {
+        if name == who.user() {
+            return self.refuse(event.clone(), "nobody erases themselves from the evidence").await;
+        }
+        let snapshot = self.gateway().snapshot();
+        if snapshot.facts.users.get(name).is_some_and(|user| !user.disabled) {
+            let why = "this person can still sign in; disable or remove the user first";
+            return self.refuse(event.clone(), why).await;
+        }
+        Ok(())
+    }
+
+    /// The first hold in force that covers any entry about this subject.
+    async fn hold_over(
+        &self,
+        id: SubjectId,
+        name: Option<&UserName>,
+    ) -> Result<Option<Hold>, ControlError> {
+        let person = Evidence { subject: name.cloned(), ..Evidence::default() };
+        for hold in self.gateway().store().holds().await? {
+            let within = match &hold.scope {
+                HoldScope::Subject(_) => {
+                    if hold.scope.covers(&person) {
+                        return Ok(Some(hold));
+                    }
+                    continue;
+                }
+                HoldScope::Target(target) => {
+                    AuditQuery { target: Some(target.to_string()), ..AuditQuery::default() }
+                }
+                HoldScope::Environment(environment) => AuditQuery {
+                    environment: Some(environment.to_string()),
+                    ..AuditQuery::default()
+                },
+                HoldScope::Session(session) => {
+                    AuditQuery { session: Some(*session), ..AuditQuery::default() }
+                }
+            };
+            if self.mentions(id, within).await? {
+                return Ok(Some(hold));
+            }
+        }
+        Ok(None)
+    }
+}
