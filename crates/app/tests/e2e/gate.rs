@@ -259,7 +259,7 @@ impl Entry {
         self.event()["actor"]["user"]["name"].as_str().unwrap_or_default()
     }
     pub(crate) fn target(&self) -> &str {
-        self.event()["dst_endpoint"]["name"].as_str().unwrap_or_default()
+        portcullis_domain::audit::read::target(self.event()).unwrap_or_default()
     }
     /// A detail, as text.
     pub(crate) fn detail(&self, name: &str) -> &str {

@@ -12,8 +12,9 @@ use crate::name::UserName;
 pub const SOURCE_SEALED_AT: &str = "/src_endpoint/name";
 
 /// Details that say nothing about a person: ids, hashes, and words from a fixed list.
-pub const PUBLIC_DETAILS: [&str; 35] = [
+pub const PUBLIC_DETAILS: [&str; 36] = [
     "action",
+    "cause",
     "change",
     "connection",
     "duration",
