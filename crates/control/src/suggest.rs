@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+use portcullis_domain::audit::read;
 use portcullis_domain::{
     Action, ActionKind, Authentication, Decision, Facts, Query, RoleName, TargetName, Timestamp,
     UserName,
@@ -33,10 +34,11 @@ impl Control {
         };
         let log = self.gateway().auditor().log();
         let (reader, size) = (log.reader(), log.size());
+        let subjects = self.gateway().auditor().subjects().clone();
         let snapshot = self.gateway().snapshot();
         let (user, now) = (who.user().clone(), self.gateway().now());
         let worked = tokio::task::spawn_blocking(move || {
-            let refused = search(&reader, size, &query, LATEST)?;
+            let refused = search(&reader, &subjects, size, &query, LATEST)?;
             let mut seen = BTreeSet::new();
             let tried = refused.iter().rev().filter_map(|entry| tried(&entry.event));
             let fresh = tried.filter(|tried| seen.insert((tried.target.clone(), tried.kind)));
@@ -60,7 +62,7 @@ fn tried(event: &Value) -> Option<Tried> {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     Some(Tried {
         at: Timestamp::from_millis(event.get("time")?.as_i64()?),
-        target: TargetName::new(text("/dst_endpoint/name")?).ok()?,
+        target: TargetName::new(read::target(event)?).ok()?,
         kind: text("/unmapped/action")?.parse().ok()?,
         object: text("/unmapped/object").unwrap_or_default().to_owned(),
     })

@@ -12,22 +12,27 @@ use crate::name::UserName;
 pub const SOURCE_SEALED_AT: &str = "/src_endpoint/name";
 
 /// Details that say nothing about a person: ids, hashes, and words from a fixed list.
-pub const PUBLIC_DETAILS: [&str; 36] = [
+pub const PUBLIC_DETAILS: [&str; 43] = [
     "action",
+    "actions",
     "cause",
     "change",
     "connection",
+    "destination",
     "duration",
     "ends",
     "environment",
     "expected",
     "expires",
+    "export",
+    "extends",
     "factor",
     "fields",
     "finding",
     "grant",
     "hold",
     "kind",
+    "labels",
     "lock",
     "needs",
     "node",
@@ -45,10 +50,12 @@ pub const PUBLIC_DETAILS: [&str; 36] = [
     "state",
     "subject_id",
     "target",
+    "targets",
     "version",
     "vkey",
     "what",
     "role",
+    "rule",
 ];
 
 /// A place in an entry that is personal.
