@@ -15,9 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_connectors::export::{Export, Exports, Source, unopened};
+use portcullis_connectors::export::{Export, Exports, OpenError, Opener, Source};
 use portcullis_control::{Control, Settings};
 use portcullis_domain::audit::{Activity, Event};
+use portcullis_domain::canonical::to_canonical_json;
 use portcullis_evidence::log::Log;
 use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
 use portcullis_identity::keys::PrivateKey;
@@ -206,7 +207,7 @@ impl Node {
     fn start_exports(&mut self, stop: &CancellationToken) -> JoinSet<()> {
         let source = Source {
             log: self.log.clone(),
-            open: unopened(),
+            open: opener(self.gateway()),
             clock: exports::wall_clock(&self.clock),
         };
         let (exports, tasks) = Exports::start(std::mem::take(&mut self.exports), &source, stop);
@@ -234,6 +235,20 @@ impl Node {
         let written = self.gateway().auditor().write(event).await;
         written.map(drop).map_err(|error| Failure::because("the node does not run", &error))
     }
+}
+
+/// Receivers read what is personal in clear, as readers of the log do; what was erased reads so.
+fn opener(gateway: &Gateway) -> Opener {
+    let subjects = gateway.auditor().subjects().clone();
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |index, entry| {
+        let failed = |error: portcullis_gateway::SubjectsError| OpenError {
+            index,
+            why: crate::failure::chain(&error),
+        };
+        let opened = runtime.block_on(subjects.open_entry(&entry)).map_err(failed)?;
+        Ok(if opened.is_object() { to_canonical_json(&opened) } else { entry })
+    })
 }
 
 /// A directory of the node: made if it is not there, and its owner's alone.
