@@ -166,6 +166,7 @@ pub(crate) fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts
         roles: facts.roles.clone(),
         assignments: facts.assignments.clone(),
         policies: std::collections::BTreeMap::new(),
+        invariants: std::collections::BTreeMap::new(),
         grants: facts
             .grants
             .get(user)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::Environment;
 use crate::grant::Grant;
+use crate::invariant::Invariant;
 use crate::lock::Lock;
 use crate::name::{EnvironmentName, GroupName, PolicyName, RoleName, TargetName, UserName};
 use crate::resource::Resource;
@@ -31,6 +32,8 @@ pub struct Facts {
     pub assignments: BTreeMap<RoleName, RoleAssignment>,
     /// Raw policies by name.
     pub policies: BTreeMap<PolicyName, PolicyText>,
+    /// Invariants by name.
+    pub invariants: BTreeMap<PolicyName, Invariant>,
     /// Grants that have not ended, by user.
     pub grants: BTreeMap<UserName, Vec<Grant>>,
     /// Locks that have not been lifted.
@@ -48,6 +51,7 @@ impl Facts {
             Resource::Role(r) => drop(self.roles.insert(r.name.clone(), r)),
             Resource::RoleAssignment(r) => drop(self.assignments.insert(r.name.clone(), r)),
             Resource::Policy(r) => drop(self.policies.insert(r.name.clone(), r)),
+            Resource::Invariant(r) => drop(self.invariants.insert(r.name.clone(), r)),
         }
     }
 
@@ -60,6 +64,7 @@ impl Facts {
         let roles = self.roles.values().cloned().map(Resource::Role);
         let assignments = self.assignments.values().cloned().map(Resource::RoleAssignment);
         let policies = self.policies.values().cloned().map(Resource::Policy);
+        let invariants = self.invariants.values().cloned().map(Resource::Invariant);
         environments
             .chain(groups)
             .chain(users)
@@ -67,6 +72,7 @@ impl Facts {
             .chain(roles)
             .chain(assignments)
             .chain(policies)
+            .chain(invariants)
     }
 
     /// Roles a user holds, directly, through groups and through roles that inherit them, each with

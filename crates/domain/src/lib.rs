@@ -19,6 +19,7 @@ pub mod facts;
 pub mod grant;
 pub mod hold;
 pub mod id;
+pub mod invariant;
 pub mod lock;
 pub mod name;
 pub mod request;
@@ -40,6 +41,7 @@ pub use hold::{Hold, HoldScope};
 pub use id::{
     ChangeId, EventId, GrantId, HoldId, LockId, NoticeId, RequestId, ReviewId, SessionId, SubjectId,
 };
+pub use invariant::{Excepted, Exception, Invariant, Never};
 pub use lock::{Lock, LockSubject};
 pub use name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
 pub use request::{AccessRequest, RequestState, Scope, TransitionError};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::environment::Environment;
+use crate::invariant::Invariant;
 use crate::role::{Group, PolicyText, Role, RoleAssignment};
 use crate::target::Target;
 use crate::user::User;
@@ -28,18 +29,20 @@ pub enum Kind {
     RoleAssignment,
     /// [`PolicyText`]
     Policy,
+    /// [`Invariant`]
+    Invariant,
 }
 
 /// A text that names no kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is not a kind of resource; the kinds are Environment, Group, User, Target, Role, RoleAssignment, Policy"
+    "`{0}` is not a kind of resource; the kinds are Environment, Group, User, Target, Role, RoleAssignment, Policy, Invariant"
 )]
 pub struct KindError(String);
 
 impl Kind {
     /// Every kind, in the order dependencies run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Environment,
         Self::Group,
         Self::User,
@@ -47,6 +50,7 @@ impl Kind {
         Self::Role,
         Self::RoleAssignment,
         Self::Policy,
+        Self::Invariant,
     ];
 
     /// As written in `kind:`.
@@ -59,6 +63,7 @@ impl Kind {
             Self::Role => "Role",
             Self::RoleAssignment => "RoleAssignment",
             Self::Policy => "Policy",
+            Self::Invariant => "Invariant",
         }
     }
 }
@@ -119,6 +124,8 @@ pub enum Resource {
     RoleAssignment(RoleAssignment),
     /// Raw Cedar.
     Policy(PolicyText),
+    /// What must never be possible.
+    Invariant(Invariant),
 }
 
 impl Resource {
@@ -132,6 +139,7 @@ impl Resource {
             Self::Role(r) => (Kind::Role, r.name.as_str()),
             Self::RoleAssignment(r) => (Kind::RoleAssignment, r.name.as_str()),
             Self::Policy(r) => (Kind::Policy, r.name.as_str()),
+            Self::Invariant(r) => (Kind::Invariant, r.name.as_str()),
         };
         ResourceKey { kind, name: name.to_owned() }
     }

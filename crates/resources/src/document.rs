@@ -5,12 +5,15 @@
 //! message needs more than a derive knows; tests hold the two to the same fields.
 
 mod from_resource;
+mod invariant;
 
 use std::collections::BTreeMap;
 
 use portcullis_domain::{ActionKind, ControlAction};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+
+use self::invariant::InvariantSpec;
 
 /// One resource of Portcullis.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -65,6 +68,13 @@ pub(crate) enum Document {
         metadata: Metadata,
         /// The policies.
         spec: PolicySpec,
+    },
+    /// What must never be possible, whatever roles and policies say. Proved before a change applies.
+    Invariant {
+        /// What the invariant is called.
+        metadata: Metadata,
+        /// What must never be possible, and who may break it for a while.
+        spec: InvariantSpec,
     },
 }
 

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::{
-    Environment, Facts, Kind, Resource, Role, RoleAssignment, RoleName, SshCredential, SshTarget,
-    User,
+    Environment, Excepted, Facts, Invariant, Kind, Resource, Role, RoleAssignment, RoleName,
+    SshCredential, SshTarget, User,
 };
 
 use crate::located::Located;
@@ -207,6 +207,7 @@ fn links(resource: &Resource) -> Vec<Link> {
         }
         Resource::Role(role) => role_links(role, &mut links),
         Resource::RoleAssignment(assignment) => assignment_links(assignment, &mut links),
+        Resource::Invariant(invariant) => invariant_links(invariant, &mut links),
         Resource::Group(_) | Resource::Policy(_) => {}
     }
     links
@@ -258,4 +259,21 @@ fn assignment_links(assignment: &RoleAssignment, links: &mut Vec<Link>) {
     links.push(to(Kind::Role, &assignment.role));
     links.extend(assignment.users.iter().map(|user| to(Kind::User, user)));
     links.extend(assignment.groups.iter().map(|group| to(Kind::Group, group)));
+}
+
+fn invariant_links(invariant: &Invariant, links: &mut Vec<Link>) {
+    if let Some(never) = &invariant.never {
+        links.extend(never.groups.iter().map(|name| to(Kind::Group, name)));
+        links.extend(never.roles.iter().map(|name| to(Kind::Role, name)));
+        links.extend(never.users.iter().map(|name| to(Kind::User, name)));
+        links.extend(never.environments.iter().map(|name| to(Kind::Environment, name)));
+        links.extend(never.targets.iter().map(|name| to(Kind::Target, name)));
+    }
+    for exception in &invariant.exceptions {
+        links.push(to(Kind::User, &exception.owner));
+        links.push(match &exception.what {
+            Excepted::Role(role) => to(Kind::Role, role),
+            Excepted::Policy(policy) => to(Kind::Policy, policy),
+        });
+    }
 }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use portcullis_domain::{
-    Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Group, PolicyText,
-    Recording, RequestTerms, Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget,
-    Target, Tier, User,
+    Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Excepted, Exception,
+    Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role, RoleAssignment, Rule,
+    SshCredential, SshTarget, Target, Tier, User,
 };
 use portcullis_resources::fuzzing::fuzz_parse;
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
@@ -144,7 +144,52 @@ fn resource() -> impl Strategy<Value = Resource> {
         (name(), option::of(line()), cedar()).prop_map(|(name, description, cedar)| {
             Resource::Policy(PolicyText { name: name.parse().unwrap(), description, cedar })
         }),
+        invariant().prop_map(Resource::Invariant),
     ]
+}
+
+fn invariant() -> impl Strategy<Value = Invariant> {
+    let condition = || option::of(cedar().prop_map(|text| text.trim().to_owned()));
+    let never = (
+        (names(), names(), names()),
+        btree_set(select(ActionKind::ALL.to_vec()), 0..4),
+        btree_set(select(vec![Tier::Production, Tier::Staging, Tier::Development]), 0..3),
+        (names(), names()),
+        condition(),
+        condition(),
+    );
+    let never = never.prop_map(|(who, actions, tiers, place, when, unless)| Never {
+        groups: parsed(who.0),
+        roles: parsed(who.1),
+        users: parsed(who.2),
+        // A statement about everything is refused.
+        actions: if actions.is_empty() { [ActionKind::Shell].into() } else { actions },
+        tiers,
+        environments: parsed(place.0),
+        targets: parsed(place.1),
+        labels: BTreeMap::new(),
+        when,
+        unless,
+    });
+    let exception = (any::<bool>(), name(), name(), "[a-z]{1,20}", 0..4_000_000_000_000_i64);
+    let exception = exception.prop_map(|(role, what, owner, reason, at)| Exception {
+        what: if role {
+            Excepted::Role(what.parse().unwrap())
+        } else {
+            Excepted::Policy(what.parse().unwrap())
+        },
+        owner: owner.parse().unwrap(),
+        reason,
+        expires: portcullis_domain::Timestamp::from_millis(at),
+    });
+    (name(), option::of(line()), never, vec(exception, 0..3)).prop_map(
+        |(name, description, never, exceptions)| Invariant {
+            name: name.parse().unwrap(),
+            description,
+            never: Some(never),
+            exceptions,
+        },
+    )
 }
 
 fn name() -> impl Strategy<Value = String> {

@@ -3,6 +3,7 @@
 
 mod approval;
 mod environment;
+mod invariant;
 mod people;
 mod role;
 mod target;
@@ -56,6 +57,7 @@ pub(crate) fn document(reader: &mut Reader<'_>, root: &Node) -> Read<(Resource, 
         Kind::Role => role::role(reader, &parts).map(Resource::Role),
         Kind::RoleAssignment => people::assignment(reader, &parts).map(Resource::RoleAssignment),
         Kind::Policy => role::policy(reader, &parts).map(Resource::Policy),
+        Kind::Invariant => invariant::invariant(reader, &parts).map(Resource::Invariant),
     };
     resource.map(|resource| (resource, at))
 }
@@ -175,6 +177,7 @@ pub(crate) const SPECS: &[(Kind, &[&str])] = &[
     (Kind::Role, role::SPEC),
     (Kind::RoleAssignment, people::ASSIGNMENT_SPEC),
     (Kind::Policy, role::POLICY_SPEC),
+    (Kind::Invariant, invariant::SPEC),
 ];
 
 /// The fields of what stands inside specs, by its name in the schema.
@@ -189,4 +192,8 @@ pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("SshSpec", target::SSH),
     ("SecretName", target::SECRET),
     ("RuleSpec", role::RULE),
+    ("NeverSpec", invariant::NEVER),
+    ("NeverPrincipal", invariant::PRINCIPAL),
+    ("NeverResource", invariant::RESOURCE),
+    ("ExceptionSpec", invariant::EXCEPTION),
 ];

@@ -32,6 +32,9 @@ impl From<&Resource> for Document {
                 metadata: named(name),
                 spec: PolicySpec { description: description.clone(), cedar: cedar.clone() },
             },
+            Resource::Invariant(r) => {
+                Self::Invariant { metadata: named(&r.name), spec: InvariantSpec::from(r) }
+            }
         }
     }
 }
@@ -40,7 +43,7 @@ fn named(name: &impl ToString) -> Metadata {
     Metadata { name: name.to_string() }
 }
 
-fn texts<'i, T: ToString + 'i>(items: impl IntoIterator<Item = &'i T>) -> Vec<String> {
+pub(super) fn texts<'i, T: ToString + 'i>(items: impl IntoIterator<Item = &'i T>) -> Vec<String> {
     items.into_iter().map(T::to_string).collect()
 }
 
@@ -60,12 +63,7 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
         idle_timeout,
     } = environment;
     EnvironmentSpec {
-        tier: match tier {
-            Tier::Production => TierSpec::Production,
-            Tier::Staging => TierSpec::Staging,
-            Tier::Test => TierSpec::Test,
-            Tier::Development => TierSpec::Development,
-        },
+        tier: self::tier(*tier),
         access: Some(match access {
             Access::OnRequest => AccessSpec::OnRequest,
             Access::Standing => AccessSpec::Standing,
@@ -120,6 +118,15 @@ fn request_terms(terms: &RequestTerms) -> RequestsSpec {
             groups: texts(groups),
         }),
         ticket: ticket.clone(),
+    }
+}
+
+pub(super) fn tier(tier: Tier) -> TierSpec {
+    match tier {
+        Tier::Production => TierSpec::Production,
+        Tier::Staging => TierSpec::Staging,
+        Tier::Test => TierSpec::Test,
+        Tier::Development => TierSpec::Development,
     }
 }
 
