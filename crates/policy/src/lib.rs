@@ -30,6 +30,7 @@ pub use compile::{CompiledPolicy, Effect, compile_role};
 pub use decide::{FRESH_GRACE, FUTURE_TOLERANCE, decide};
 pub use engine::{MIN_REMAINING_STACK_BYTES, MIN_STACK_BYTES};
 pub use explain::{Explanation, GrantSeen, LockSeen, PolicyReason, RoleHeld, explain};
+pub use like::quoted;
 pub use limits::{
     MAX_BRACKET_DEPTH, MAX_PATTERN_BYTES, MAX_PATTERNS_PER_RULE, MAX_POLICY_TEXT_BYTES,
     MAX_POLICY_TOKENS, MAX_RULES_PER_ROLE,

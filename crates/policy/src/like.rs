@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// A Cedar string literal, quotes included. Everything but printable ASCII is written as an
 /// escape, so that what a reviewer reads is what is compared.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -36,18 +36,13 @@ impl Symbols {
             let action: EntityUid = format!("Action::\"{kind}\"")
                 .parse()
                 .map_err(|e: cedar_policy::ParseErrors| e.to_string())?;
-            let name = |text: &str| {
-                text.parse().map_err(|e: cedar_policy::ParseErrors| e.to_string())
-            };
+            let name =
+                |text: &str| text.parse().map_err(|e: cedar_policy::ParseErrors| e.to_string());
             let env = RequestEnv::new(name("User")?, action, name("Target")?);
             let symbols = compiled.sym_env(&env).map_err(|e| e.to_string())?;
             Ok((env, symbols))
         });
         Ok(Self { kinds: kinds.collect::<Result<_, String>>()?, schema })
-    }
-
-    pub(crate) fn schema(&self) -> &Schema {
-        &self.schema
     }
 
     fn of(&self, kind: ActionKind) -> Result<&(RequestEnv, SymEnv), String> {
@@ -150,7 +145,9 @@ fn said(error: &SymbolicError) -> String {
 }
 
 /// Runs a future that waits for nothing.
-fn finish<T>(future: impl Future<Output = Result<T, SymbolicError>>) -> Result<T, Option<SymbolicError>> {
+fn finish<T>(
+    future: impl Future<Output = Result<T, SymbolicError>>,
+) -> Result<T, Option<SymbolicError>> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer.map_err(Some),

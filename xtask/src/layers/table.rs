@@ -16,6 +16,8 @@ const fn edge(from: &'static str, to: &'static str, reason: &'static str) -> Edg
 pub(crate) const EDGES: &[Edge] = &[
     edge("resources", "domain", "a resource is parsed into the shared nouns"),
     edge("policy", "domain", "facts and decisions speak of principals, targets and terms"),
+    edge("proof", "domain", "facts are what an invariant is proved of"),
+    edge("proof", "policy", "what is proved is what decides; a counterexample is confirmed by it"),
     edge("store", "domain", "repositories keep the shared nouns"),
     edge("identity", "domain", "authentication proves who a principal is"),
     edge("gateway", "domain", "the one path speaks in the shared nouns"),
@@ -59,6 +61,7 @@ pub(crate) const TEST_EDGES: &[Edge] = &[
     edge("api", "gateway", "endpoints are tested over a real node, which has a gate"),
     edge("api", "identity", "endpoints are tested over a real node, which has authorities"),
     edge("api", "store", "endpoints are tested over a real node, which has a store"),
+    edge("proof", "resources", "policy sets with known holes are written as resources"),
     edge("protocol-ssh", "evidence", "the room is tested over a real gate, which has a log"),
     edge("protocol-ssh", "identity", "the room is tested over a real gate, which has authorities"),
     edge("protocol-ssh", "store", "the room is tested over a real gate, which has a store"),
@@ -85,7 +88,12 @@ const fn fence(
 /// Fences hold for tests too.
 pub(crate) const FENCES: &[Fence] = &[
     fence("sqlx", &["store"], "SQL stays behind the repositories"),
-    fence("cedar-policy", &["policy"], "everybody else asks for a decision, not for Cedar"),
+    fence(
+        "cedar-policy",
+        &["policy", "proof"],
+        "everybody else asks for a decision or a proof, not for Cedar",
+    ),
+    fence("cedar-policy-symcc", &["proof"], "the symbolic compiler and its solver stay together"),
     fence("axum", &["api"], "HTTP stays in the API"),
     fence("metrics-exporter-prometheus", &["api"], "only the edge exposes metrics"),
     fence("russh", &["protocol-ssh", "identity"], "the SSH wire, and keys and certificates"),
@@ -106,8 +114,8 @@ pub(crate) const FENCES: &[Fence] = &[
     fence("rustls-native-certs", &["connectors"], "who is trusted outside is decided in one place"),
     fence(
         "rustix",
-        &["testkit", "gateway"],
-        "the only system call of the program's own lowers the priority of the hashing thread",
+        &["testkit", "gateway", "proof"],
+        "the system calls of the program's own: the hashing thread's priority, the solver's memory",
     ),
 ];
 
