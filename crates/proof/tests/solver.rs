@@ -82,7 +82,7 @@ fn a_solver_that_talks_nonsense_proves_nothing() {
 #[test]
 fn a_model_without_end_is_cut_off() {
     check(
-        "while read -r line; do case $line in *check-sat*) echo sat;; *get-model*) echo '('; yes "$(printf '%05000d' 0)";; esac; done",
+        r#"while read -r line; do case $line in *check-sat*) echo sat;; *get-model*) echo '('; yes "$(printf '%05000d' 0)";; esac; done"#,
         "longer than",
     );
 }
@@ -109,12 +109,16 @@ fn a_solver_without_memory_proves_nothing() {
 #[test]
 fn what_was_proved_is_not_asked_again_and_a_changed_question_is() {
     let prover = Prover::new(SolverSettings::default());
-    let before = facts("kind: Role\nmetadata: {name: ops}\nspec: {allow: [{environments: [production], actions: [shell]}]}\n");
+    let before = facts(
+        "kind: Role\nmetadata: {name: ops}\nspec: {allow: [{environments: [production], actions: [shell]}]}\n",
+    );
     let first = prover.prove(&before, &policies(&before), NOW);
     assert!(first.holds() && first.asked > 0, "{first:#?}");
     let again = prover.prove(&before, &policies(&before), NOW);
     assert!(again.holds() && again.asked == 0 && again.remembered > 0, "{again:#?}");
-    let after = facts("kind: Environment\nmetadata: {name: production}\nspec: {tier: production, second_factor: none}\n---\nkind: Role\nmetadata: {name: ops}\nspec: {allow: [{environments: [production], actions: [shell]}]}\n");
+    let after = facts(
+        "kind: Environment\nmetadata: {name: production}\nspec: {tier: production, second_factor: none}\n---\nkind: Role\nmetadata: {name: ops}\nspec: {allow: [{environments: [production], actions: [shell]}]}\n",
+    );
     let changed = prover.prove(&after, &policies(&after), NOW);
     assert!(changed.asked > 0 && !changed.holds(), "{changed:#?}");
 }
