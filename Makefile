@@ -25,14 +25,14 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo:
-	@scripts/ensure $(BUILD) openssh-server openssh-client
+	@scripts/ensure $(BUILD) openssh-server openssh-client cvc5
 	@cargo run --package portcullis-app --bin portcullis -- demo $(ARGS)
 
 tour: ARGS += --tour
 tour: demo
 
 test:
-	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema python3-paramiko util-linux procps \
+	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema cvc5 python3-paramiko util-linux procps \
 		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev \
 		python3 rsyslog rsyslog-openssl rsyslog-gnutls
 	@scripts/test
@@ -42,7 +42,7 @@ test-s3:
 	@scripts/test-s3
 
 bench:
-	@scripts/ensure $(BUILD) $(SERVER) python3
+	@scripts/ensure $(BUILD) $(SERVER) cvc5 python3
 	@scripts/bench $(ARGS)
 
 lint:

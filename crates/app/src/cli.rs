@@ -12,6 +12,7 @@ mod files;
 mod holds;
 mod locks;
 mod maintenance;
+mod prove;
 mod resources;
 mod sessions;
 mod shell;
@@ -36,7 +37,8 @@ use crate::failure::{Failure, Outcome};
     arg_required_else_help = true,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the node does not answer, \
-4 `plan` found changes, 5 evidence does not hold."
+4 `plan` found changes, 5 evidence does not hold, \
+6 an invariant is broken, 7 an invariant is not proved."
 )]
 pub(crate) struct Cli {
     /// The node's API (default: where you signed in, else http://127.0.0.1:3022)
@@ -75,6 +77,8 @@ enum Command {
     #[command(flatten)]
     Resources(resources::Resources),
     #[command(flatten)]
+    Prove(prove::Prove),
+    #[command(flatten)]
     Explain(explain::Explain),
     #[command(flatten)]
     Credentials(credentials::Credentials),
@@ -100,6 +104,7 @@ impl Cli {
             Command::Sessions(command) => command.run(&context).await,
             Command::Locks(command) => command.run(&context).await,
             Command::Resources(command) => command.run(&context).await,
+            Command::Prove(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,
             Command::Credentials(command) => command.run(&context).await,
             Command::Audit(command) => command.run(&context).await,

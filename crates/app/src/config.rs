@@ -7,12 +7,14 @@
 mod audit;
 pub(crate) mod exports;
 pub(crate) mod outside;
+mod proofs;
 mod suggest;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portcullis_control::SolverSettings;
 use portcullis_domain::parse_duration;
 use portcullis_store::MasterKeySource;
 use serde::Deserialize;
@@ -103,6 +105,8 @@ pub(crate) struct Config {
     pub(crate) exports: Vec<exports::ExportConfig>,
     /// Who witnesses the log.
     pub(crate) audit: AuditConfig,
+    /// The solver that proofs ask.
+    pub(crate) solver: SolverSettings,
 }
 
 impl Config {
@@ -150,6 +154,7 @@ impl Config {
         let audit = raw.audit.parse().map_err(|(key, message)| wrong(key, message))?;
         let exports = exports::exports(raw.audit.export, base)
             .map_err(|message| wrong("audit.export", message))?;
+        let solver = raw.proofs.settings(base).map_err(|(key, message)| wrong(key, message))?;
         Ok(Self {
             audit,
             path: path.to_owned(),
@@ -166,6 +171,7 @@ impl Config {
             log_format: raw.log.format,
             recordings,
             exports,
+            solver,
         })
     }
 
@@ -195,6 +201,7 @@ impl Config {
             ("recordings.dir", self.recordings != new.recordings),
             ("audit.export", self.exports != new.exports),
             ("audit", self.audit != new.audit),
+            ("proofs", self.solver != new.solver),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -220,6 +227,8 @@ struct Raw {
     recordings: RawRecordings,
     #[serde(default)]
     audit: audit::RawAudit,
+    #[serde(default)]
+    proofs: proofs::RawProofs,
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ mod exports;
 mod files;
 mod finding;
 mod ports;
+mod solver;
 mod store;
 mod witnesses;
 
@@ -62,6 +63,7 @@ async fn checks(config: &Config, targets: bool, found: &mut Vec<Finding>) {
     }
     found.push(ports::ssh(config).await);
     found.push(ports::api(config).await);
+    found.push(solver::check(&config.solver));
     store::check(config, targets, found).await;
     found.extend(witnesses::check(config, crate::context::now()));
 }

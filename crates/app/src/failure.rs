@@ -15,6 +15,10 @@ pub(crate) enum Outcome {
     Problems,
     /// Evidence was checked and does not hold; everything about it has been printed.
     Disproved,
+    /// An invariant is broken; everything about it has been printed.
+    Broken,
+    /// An invariant is neither proved nor broken; why has been printed.
+    NotProved,
 }
 
 /// Why a command did not work. The text is lower case, without full stop, with the next step.
@@ -55,13 +59,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Says what went wrong and gives the exit code: 0 done, 1 refused or failed, 2 wrong usage,
-/// 3 node unreachable, 4 `plan` found changes, 5 evidence does not hold.
+/// 3 node unreachable, 4 `plan` found changes, 5 evidence does not hold, 6 an invariant is broken,
+/// 7 an invariant is not proved.
 pub(crate) fn exit_code(result: Result<Outcome, Failure>) -> ExitCode {
     let (text, code) = match result {
         Ok(Outcome::Done) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
         Ok(Outcome::Problems) => return ExitCode::from(1),
         Ok(Outcome::Changes) => return ExitCode::from(4),
         Ok(Outcome::Disproved) => return ExitCode::from(5),
+        Ok(Outcome::Broken) => return ExitCode::from(6),
+        Ok(Outcome::NotProved) => return ExitCode::from(7),
         Err(Failure::Disproved(text)) => (text, 5),
         Err(Failure::Failed(text)) => (text, 1),
         Err(Failure::Usage(text)) => (text, 2),

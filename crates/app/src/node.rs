@@ -113,6 +113,7 @@ impl Node {
             gate_host_key: keys::public_line(keys.host.public_key())?,
             log_directory: config.log_dir(),
             sign_in_lifetime: config.sign_in_lifetime,
+            solver: config.solver.clone(),
         };
         let control = Control::new(gateway, settings);
         if let Some(witnesses) = witnesses::from(&config.audit)? {

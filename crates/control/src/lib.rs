@@ -22,6 +22,7 @@ mod history;
 mod holds;
 mod locks;
 mod people;
+mod proof;
 mod reach;
 mod reconcile;
 mod recordings;
@@ -42,11 +43,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_gateway::Gateway;
+use portcullis_proof::Prover;
 
 pub use audit_proof::{EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove};
 pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
 pub use portcullis_gateway::Authenticated;
+pub use portcullis_proof::SolverSettings;
 pub use recordings::{FRAME_QUEUE, RecordingStream};
 pub use witnessing::{WitnessTransport, Witnesses};
 
@@ -61,6 +64,8 @@ pub struct Settings {
     pub log_directory: std::path::PathBuf,
     /// How long certificates and tokens are good; at most 12 h.
     pub sign_in_lifetime: Duration,
+    /// The solver that proofs ask.
+    pub solver: SolverSettings,
 }
 
 /// Handle to the use cases of a node; clones are the same.
@@ -76,17 +81,21 @@ struct Inner {
     exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
     /// The log's witnesses, where there are some.
     witnessing: OnceLock<witnessing::Witnessing>,
+    /// Proves invariants, and remembers what it has proved.
+    prover: Prover,
 }
 
 impl Control {
     /// Use cases over a gate.
     pub fn new(gateway: Gateway, settings: Settings) -> Self {
+        let prover = Prover::new(settings.solver.clone());
         Self(Arc::new(Inner {
             gateway,
             settings,
             waiting: second_person::Waiting::default(),
             exports: std::sync::OnceLock::new(),
             witnessing: OnceLock::new(),
+            prover,
         }))
     }
 
@@ -105,6 +114,10 @@ impl Control {
 
     pub(crate) fn witnessing_slot(&self) -> &OnceLock<witnessing::Witnessing> {
         &self.0.witnessing
+    }
+
+    pub(crate) fn prover(&self) -> &Prover {
+        &self.0.prover
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::reach::reach;
 use crate::second_person::Guard;
-use crate::view::{ChangeView, FieldView, PlanBody, PlanView, ReachView, ResourceView};
+use crate::view::{
+    ChangeView, FieldView, InvariantsView, PlanBody, PlanView, ReachView, ResourceView,
+};
 use crate::{Control, ControlError, ErrorKind};
 
 /// Most problems shown at once.
@@ -30,6 +32,8 @@ pub(crate) struct Proposal {
     pub(crate) guard: Guard,
     /// Why nobody could put the gate right again afterwards.
     nobody_left: Option<String>,
+    /// What became of the invariants; `None` where nothing changes that they are about.
+    pub(crate) proof: Option<InvariantsView>,
 }
 
 impl Control {
@@ -63,6 +67,7 @@ impl Control {
         if let Some(why) = &proposal.nobody_left {
             return self.refuse(self.event(who, Activity::ResourceApply), why).await;
         }
+        self.must_be_proved(who, &proposal).await?;
         let first = self.guard_change(who, &proposal).await?;
         for change in &proposal.changes {
             let mut event = self
@@ -105,13 +110,17 @@ impl Control {
         // Parsing and compiling thousands of resources takes CPU time.
         let worked = tokio::task::spawn_blocking(move || {
             let (changes, after) = changes_of(&snapshot, &body)?;
-            let reach = reach_of(&snapshot, &after, now)?;
+            let (facts, policies) = compiled(&snapshot, &after)?;
+            // A lock passes: it must not hide on either side what someone would reach without it.
+            let before = Facts { locks: Vec::new(), ..snapshot.facts.clone() };
+            let reach = reach(&snapshot.policies, &before, &policies, &facts, now);
+            let proof = control.prove_change(&snapshot, &facts, &policies)?;
             let guard = Guard::of(&user, &snapshot.facts, &after, &reach);
             let mut facts = Facts { locks: snapshot.facts.locks.clone(), ..Facts::default() };
             after.values().cloned().for_each(|resource| facts.insert(resource));
             let nobody_left = control.nobody_left(&facts);
             let revision = snapshot.facts.revision;
-            Ok(Proposal { changes, after, reach, revision, guard, nobody_left })
+            Ok(Proposal { changes, after, reach, revision, guard, nobody_left, proof })
         })
         .await;
         worked.unwrap_or_else(|_| Err(ControlError::unavailable("the plan could not be computed")))
@@ -187,12 +196,11 @@ pub(crate) fn changes_of(
     Ok((diff(&before, &after), after))
 }
 
-/// Compiles what would be in force and compares who reaches what.
-fn reach_of(
+/// What would be in force, compiled; grants as they are, locks left out.
+pub(crate) fn compiled(
     snapshot: &Snapshot,
     after: &BTreeMap<ResourceKey, Resource>,
-    now: portcullis_domain::Timestamp,
-) -> Result<Vec<ReachView>, ControlError> {
+) -> Result<(Facts, Policies), ControlError> {
     let mut facts = Facts {
         revision: snapshot.facts.revision,
         grants: snapshot.facts.grants.clone(),
@@ -200,9 +208,7 @@ fn reach_of(
     };
     after.values().cloned().for_each(|resource| facts.insert(resource));
     let policies = Policies::compile(&facts).map_err(ControlError::invalid)?;
-    // A lock passes: it must not hide on either side what someone would reach without it.
-    let before = Facts { locks: Vec::new(), ..snapshot.facts.clone() };
-    Ok(reach(&snapshot.policies, &before, &policies, &facts, now))
+    Ok((facts, policies))
 }
 
 /// Every resource of the facts by its key.
@@ -241,7 +247,7 @@ fn view(proposal: &Proposal, revision: u64) -> PlanView {
             },
         })
         .collect();
-    PlanView { revision, changes, reach: proposal.reach.clone() }
+    PlanView { revision, changes, reach: proposal.reach.clone(), proof: proposal.proof.clone() }
 }
 
 fn verb(kind: &ChangeKind) -> &'static str {

@@ -28,6 +28,7 @@ pub(crate) fn weakens(before: &Facts, after: &Facts) -> Option<String> {
         .or_else(|| administrators(before, after))
         .or_else(|| denials(before, after))
         .or_else(|| policies(before, after))
+        .or_else(|| invariants(before, after))
 }
 
 fn is_production(facts: &Facts, name: &EnvironmentName) -> bool {
@@ -315,6 +316,22 @@ fn policies(before: &Facts, after: &Facts) -> Option<String> {
             && before.policies.get(&new.name).is_none_or(|old| old.cedar != new.cedar)
     })?;
     Some(format!("adds or changes policy `{}`, which permits", permit.name))
+}
+
+/// What must never be possible stays so, and no exception comes.
+fn invariants(before: &Facts, after: &Facts) -> Option<String> {
+    let gone = before.invariants.values().find(|old| {
+        old.never.is_some()
+            && after.invariants.get(&old.name).is_none_or(|new| new.never != old.never)
+    });
+    if let Some(old) = gone {
+        return Some(format!("removes or changes invariant `{}`", old.name));
+    }
+    let excepted = after.invariants.values().find(|new| {
+        let old = before.invariants.get(&new.name).map(|old| old.exceptions.as_slice());
+        new.exceptions.iter().any(|exception| !old.unwrap_or_default().contains(exception))
+    })?;
+    Some(format!("adds an exception to invariant `{}`", excepted.name))
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@
 //! invariant as a forbid would not stop, is not a counterexample.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use cedar_policy::EvalResult;
 use cedar_policy_symcc::Env;
 use portcullis_domain::{
     Action, ActionKind, Authentication, Decision, Denial, EnvironmentName, Factor, FactorKind,
@@ -17,9 +15,10 @@ use portcullis_domain::{
     RoleAssignment, RoleName, SshCredential, SshTarget, Target, TargetName, Timestamp, User,
     UserName,
 };
-use portcullis_policy::{FRESH_GRACE, Policies, PolicySource, decide};
+use portcullis_policy::{Policies, decide};
 
 use crate::item::Item;
+use crate::model::{Model, actions};
 use crate::report::{Counterexample, told};
 use crate::statement::Statement;
 
@@ -113,121 +112,6 @@ fn unused_policy(facts: &Facts) -> Result<PolicyName, String> {
     let free = (0..=facts.policies.len()).map(|n| format!("the-invariant-{n}"));
     let mut free = free.filter_map(|name| PolicyName::new(&name).ok());
     free.find(|name| !facts.policies.contains_key(name)).ok_or_else(|| "no free name".to_owned())
-}
-
-/// What of a model matters to a request.
-struct Model {
-    user: Option<UserName>,
-    roles: BTreeSet<RoleName>,
-    groups: BTreeSet<GroupName>,
-    target: Option<TargetName>,
-    environment: Option<EnvironmentName>,
-    tier: String,
-    access: String,
-    labels: BTreeMap<String, String>,
-    login: Option<Login>,
-    granted: bool,
-    age: Option<i64>,
-    factor: (bool, i64),
-    source: IpAddr,
-    /// Command or path.
-    text: Option<String>,
-    host: Option<String>,
-    port: Option<u16>,
-}
-
-impl Model {
-    fn read(env: &Env, item: &Item) -> Self {
-        let request = &env.request;
-        let context = |name: &str| request.context().and_then(|context| context.get(name));
-        let context_text = |name: &str| match context(name) {
-            Some(EvalResult::String(text)) => Some(text),
-            _ => None,
-        };
-        let truth = |name: &str| matches!(context(name), Some(EvalResult::Bool(true)));
-        let number = |name: &str| match context(name) {
-            Some(EvalResult::Long(number)) => Some(number),
-            _ => None,
-        };
-        let source = match context("source") {
-            Some(EvalResult::ExtensionValue(text)) => address(&text),
-            _ => None,
-        };
-        let resource = request.resource().and_then(|uid| env.entities.get(uid));
-        let attribute = |name: &str| resource.and_then(|r| r.attr(name)).and_then(Result::ok);
-        let attribute_text = |name: &str| match attribute(name) {
-            Some(EvalResult::String(text)) => text,
-            _ => String::new(),
-        };
-        let tags = resource.into_iter().flat_map(|resource| resource.tags());
-        let labels = tags.filter_map(|(key, value)| match value {
-            Ok(EvalResult::String(text)) => Some((key.to_owned(), text)),
-            _ => None,
-        });
-        let mut roles = BTreeSet::new();
-        let mut groups = BTreeSet::new();
-        let above = request.principal().and_then(|uid| env.entities.ancestors(uid));
-        for uid in above.into_iter().flatten() {
-            let id: &str = uid.id().as_ref();
-            match uid.type_name().basename() {
-                "Role" => roles.extend(RoleName::new(id)),
-                "Group" => groups.extend(GroupName::new(id)),
-                _ => {}
-            }
-        }
-        if let PolicySource::Role(role) = &item.source {
-            roles.insert(role.clone());
-        }
-        let id = |uid: Option<&cedar_policy::EntityUid>| {
-            uid.map(|uid| AsRef::<str>::as_ref(uid.id()).to_owned())
-        };
-        let room = match attribute("environment") {
-            Some(EvalResult::EntityUid(uid)) => EnvironmentName::new(uid.id().as_ref()).ok(),
-            _ => None,
-        };
-        Self {
-            user: id(request.principal()).and_then(|id| UserName::new(&id).ok()),
-            roles,
-            groups,
-            target: id(request.resource()).and_then(|id| TargetName::new(&id).ok()),
-            environment: room,
-            tier: attribute_text("tier"),
-            access: attribute_text("access"),
-            labels: labels.collect(),
-            login: context_text("login").and_then(|login| Login::new(&login).ok()),
-            granted: truth("granted"),
-            age: number("second_factor_age"),
-            factor: (
-                truth("second_factor_required"),
-                number("second_factor_max_age").unwrap_or_default(),
-            ),
-            source: source.unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
-            text: context_text("command").or_else(|| context_text("path")),
-            host: context_text("host").filter(|host| !host.is_empty()),
-            port: number("port").and_then(|port| u16::try_from(port).ok()),
-        }
-    }
-
-    /// The environments of the facts that may be meant.
-    fn rooms<'f>(&self, facts: &'f Facts) -> Vec<&'f EnvironmentName> {
-        let named = self.environment.as_ref().and_then(|name| facts.environments.get(name));
-        let alike = facts.environments.values().filter(|room| {
-            let asked = room.second_factor_max_age;
-            let age = asked.map_or(0, |age| age.max(FRESH_GRACE).as_secs());
-            room.tier.as_str() == self.tier
-                && (room.access == portcullis_domain::Access::OnRequest)
-                    == (self.access == "on_request")
-                && self.factor == (asked.is_some(), i64::try_from(age).unwrap_or(i64::MAX))
-        });
-        named.into_iter().chain(alike).map(|room| &room.name).take(3).collect()
-    }
-}
-
-/// An address out of Cedar's spelling, which may be a range or a call of its function.
-fn address(text: &str) -> Option<IpAddr> {
-    let text = text.strip_prefix("ip(\"").and_then(|t| t.strip_suffix("\")")).unwrap_or(text);
-    let text = text.split('/').next().unwrap_or(text);
-    text.parse().ok()
 }
 
 /// The facts with who and what the model speaks of.
@@ -399,55 +283,6 @@ fn grant(user: &UserName, target: &TargetName, now: Timestamp) -> Grant {
             approved_by: Vec::new(),
         },
         ended: None,
-    }
-}
-
-/// Actions of this kind that may be meant: as the model has it, then such that the patterns of
-/// the rule match, then plain ones.
-fn actions(model: &Model, item: &Item, kind: ActionKind) -> Vec<Action> {
-    let rule = item.rule.as_ref().map(|(_, rule)| rule);
-    let filled = |patterns: Option<&Vec<String>>| -> Vec<String> {
-        let patterns = patterns.into_iter().flatten().take(4);
-        patterns.flat_map(|p| [p.replace('*', ""), p.replace('*', "x")]).collect()
-    };
-    let texts = |patterns: Option<&Vec<String>>, plain: &str| -> Vec<String> {
-        let mut texts: Vec<String> = model.text.clone().into_iter().collect();
-        texts.extend(filled(patterns));
-        texts.push(plain.to_owned());
-        texts
-    };
-    let hosts = || -> Vec<(String, u16)> {
-        let host = model.host.clone().unwrap_or_else(|| "db.internal".to_owned());
-        let port = model.port.unwrap_or(5432);
-        let mut all = vec![(host.clone(), port), ("db.internal".to_owned(), port)];
-        let patterns = rule.map(|rule| &rule.destinations).into_iter().flatten().take(4);
-        for (left, right) in patterns.filter_map(|pattern| pattern.rsplit_once(':')) {
-            let host = if left == "*" { host.clone() } else { left.replace('*', "x") };
-            all.push((host, right.parse().unwrap_or(port)));
-        }
-        all
-    };
-    match kind {
-        ActionKind::Shell => vec![Action::Shell],
-        ActionKind::AgentForward => vec![Action::AgentForward],
-        ActionKind::Exec => texts(rule.map(|rule| &rule.commands), "id")
-            .into_iter()
-            .map(|command| Action::Exec { command })
-            .collect(),
-        ActionKind::Upload => texts(rule.map(|rule| &rule.paths), "/tmp/x")
-            .into_iter()
-            .map(|path| Action::Upload { path })
-            .collect(),
-        ActionKind::Download => texts(rule.map(|rule| &rule.paths), "/tmp/x")
-            .into_iter()
-            .map(|path| Action::Download { path })
-            .collect(),
-        ActionKind::Forward => {
-            hosts().into_iter().map(|(host, port)| Action::Forward { host, port }).collect()
-        }
-        ActionKind::RemoteForward => {
-            hosts().into_iter().map(|(host, port)| Action::RemoteForward { host, port }).collect()
-        }
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! How it stays fast: forbids alone often suffice, whatever the permits are; where they do not,
 //! permits are asked about one by one, but only once for all that differ in what cannot matter
-//! (see `prove.rs`), and never again while the question is the same.
+//! (see `run.rs`), and never again while the question is the same.
 //!
 //! Architecture invariant: names Cedar besides the policy crate because questions are built of its
 //! syntax; never decides. Blocks its thread: callers keep it off async threads.
@@ -19,18 +19,23 @@
 mod counterexample;
 mod finding;
 mod item;
+mod memory;
+mod model;
 mod prove;
 mod question;
 mod report;
+mod run;
 mod solver;
 mod statement;
+mod touch;
 mod work;
 mod world;
 
 pub use finding::{Finding, FindingKind};
-pub use prove::{Prover, same_question};
+pub use prove::Prover;
 pub use report::{Counterexample, Proof, Report, Status};
 pub use solver::{INSTALL, SolverError, SolverSettings, version};
 pub use statement::{BUILTIN, InvariantProblem, check};
+pub use touch::same_question;
 #[doc(hidden)]
 pub use world::assumptions_refuted;

@@ -1,12 +1,12 @@
 //! What a proof came to: plain data for people and programs.
 
 use portcullis_domain::{Action, PolicyName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 
 /// Where an invariant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It holds for every possible request.
@@ -32,7 +32,7 @@ impl Status {
 }
 
 /// A request that breaks an invariant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counterexample {
     /// Who: a user there is, or a name for someone there could be.
     pub user: String,
@@ -72,7 +72,7 @@ pub struct Counterexample {
 }
 
 /// One invariant and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// Its name.
     pub invariant: PolicyName,
@@ -91,7 +91,7 @@ pub struct Proof {
 }
 
 /// All of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The solver and its version; `None` where it could not be asked.
     pub solver: Option<String>,

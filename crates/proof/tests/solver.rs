@@ -122,3 +122,50 @@ fn what_was_proved_is_not_asked_again_and_a_changed_question_is() {
     let changed = prover.prove(&after, &policies(&after), NOW);
     assert!(changed.asked > 0 && !changed.holds(), "{changed:#?}");
 }
+
+#[test]
+fn policies_that_never_apply_can_fail_or_are_forbidden_altogether_are_named() {
+    use portcullis_proof::FindingKind as K;
+    let facts = facts(
+        r#"kind: Policy
+metadata: {name: odd}
+spec:
+  cedar: |
+    permit (principal, action == Action::"shell", resource)
+    when { resource.tier == "staging" && resource.tier == "test" };
+    forbid (principal, action == Action::"forward", resource) when { context.port + 1 < 5 };
+    permit (principal, action == Action::"forward", resource)
+    when { context.port * 9223372036854775807 > 4 };
+    permit (principal, action == Action::"upload", resource) when { resource.tier == "prod" };
+---
+kind: Policy
+metadata: {name: freeze}
+spec:
+  cedar: |
+    forbid (principal, action == Action::"exec", resource);
+---
+kind: Role
+metadata: {name: runner}
+spec:
+  allow:
+    - {environments: [development], actions: [exec]}
+    - {environments: [development], targets: [prod-db], actions: [shell]}
+    - {environments: [staging], actions: [shell]}
+"#,
+    );
+    let report = prover().inspect(&facts, &policies(&facts), NOW);
+    let found: Vec<(&str, K)> =
+        report.findings.iter().map(|finding| (finding.policy.as_str(), finding.kind)).collect();
+    for expected in [
+        ("policy:odd:1", K::NeverApplies),
+        ("policy:odd:2", K::CanFail),
+        ("policy:odd:3", K::CanFail),
+        ("policy:odd:4", K::NeverApplies),
+        ("role:runner:allow:1", K::AlwaysForbidden),
+        ("role:runner:allow:2", K::SelectsNothing),
+        ("role:runner:allow:3", K::SelectsNothing),
+    ] {
+        assert!(found.contains(&expected), "{expected:?}: {found:#?}");
+    }
+    assert!(!found.iter().any(|(policy, _)| policy.starts_with("policy:freeze")), "{found:#?}");
+}

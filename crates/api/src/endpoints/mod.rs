@@ -33,6 +33,7 @@ mod metrics;
 mod place_hold;
 mod place_lock;
 mod plan;
+mod prove;
 mod prove_audit;
 mod put_secret;
 mod raise_gate;
@@ -66,6 +67,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     renew_recovery_codes::ENDPOINT,
     reset_credentials::ENDPOINT,
     plan::ENDPOINT,
+    prove::ENDPOINT,
     apply::ENDPOINT,
     list_resources::ENDPOINT,
     export_resources::ENDPOINT,

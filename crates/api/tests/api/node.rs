@@ -130,6 +130,7 @@ pub(crate) async fn control_with(
         gate_host_key: HOST_KEY.into(),
         log_directory: directory.path().join("log"),
         sign_in_lifetime: Duration::from_secs(3600),
+        solver: portcullis_control::SolverSettings::default(),
     };
     let control = Control::new(gateway, settings);
     let people = ["alice", "bob", "nora", WARDEN, STEWARD].into_iter().map(str::to_owned);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::files;
+use super::prove::print_proofs;
 use crate::client::{Client, with_query};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -53,7 +54,7 @@ pub(super) struct Apply {
 
 #[derive(Debug, Args)]
 pub(super) struct Get {
-    /// Environment, Group, User, Target, Role, RoleAssignment or Policy
+    /// Environment, Group, User, Target, Role, RoleAssignment, Policy or Invariant
     kind: Kind,
     /// Print this one as YAML
     name: Option<String>,
@@ -163,10 +164,18 @@ fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
         print_change(out, change)?;
     }
     if plan.reach.is_empty() {
-        return out.line("nobody gains or loses access");
+        out.line("nobody gains or loses access")?;
+    } else {
+        out.line("")?;
+        plan.reach.iter().try_for_each(|reach| print_reach(out, reach))?;
     }
-    out.line("")?;
-    plan.reach.iter().try_for_each(|reach| print_reach(out, reach))
+    match &plan.proof {
+        Some(proof) => {
+            out.line("")?;
+            print_proofs(out, proof)
+        }
+        None => Ok(()),
+    }
 }
 
 fn print_change(out: Out, change: &ChangeView) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Resources, plans, explanations and secrets.
 
 use portcullis_domain::{ActionKind, Login, TargetName, Timestamp, UserName};
+use portcullis_proof::Report;
 use serde::{Deserialize, Serialize};
 
 /// A file of resources.
@@ -27,6 +28,15 @@ pub struct PlanBody {
     pub expected_revision: Option<u64>,
 }
 
+/// Body of `POST /v1/prove`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProveBody {
+    /// Of what applying this would make; left out: of what is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<PlanBody>,
+}
+
 /// What would change, or has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanView {
@@ -36,6 +46,19 @@ pub struct PlanView {
     pub changes: Vec<ChangeView>,
     /// Changes of reach.
     pub reach: Vec<ReachView>,
+    /// The invariants, where the change touches what they are about.
+    #[serde(default)]
+    pub proof: Option<InvariantsView>,
+}
+
+/// What became of the invariants.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InvariantsView {
+    /// Each invariant with its proof or its counterexamples.
+    #[serde(flatten)]
+    pub report: Report,
+    /// Why a change with this outcome is refused; `None` if it is not.
+    pub refused: Option<String>,
 }
 
 /// One resource added, changed or removed.
