@@ -274,6 +274,8 @@ fn grant(user: &UserName, target: &TargetName, now: Timestamp) -> Grant {
         id: GrantId::new(starts, [0; 10]),
         user: user.clone(),
         target: target.clone(),
+        also: BTreeSet::new(),
+        role: None,
         actions: BTreeSet::new(),
         login: None,
         starts,

@@ -147,10 +147,10 @@ fn said(error: &SymbolicError) -> String {
 /// Runs a future that waits for nothing.
 fn finish<T>(
     future: impl Future<Output = Result<T, SymbolicError>>,
-) -> Result<T, Option<SymbolicError>> {
+) -> Result<T, Option<Box<SymbolicError>>> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer.map_err(Some),
+        Poll::Ready(answer) => answer.map_err(|error| Some(Box::new(error))),
         Poll::Pending => Err(None),
     }
 }

@@ -84,14 +84,17 @@ fn rule() -> impl Strategy<Value = Rule> {
         })
 }
 
+/// Allow and deny rules of a role, and the groups and people it is given to.
+type RandomRole = (
+    Vec<Rule>,
+    Vec<Rule>,
+    BTreeSet<portcullis_domain::GroupName>,
+    BTreeSet<portcullis_domain::UserName>,
+);
+
 #[derive(Debug, Clone)]
 struct Organisation {
-    roles: Vec<(
-        Vec<Rule>,
-        Vec<Rule>,
-        BTreeSet<portcullis_domain::GroupName>,
-        BTreeSet<portcullis_domain::UserName>,
-    )>,
+    roles: Vec<RandomRole>,
 }
 
 fn organisation() -> impl Strategy<Value = Organisation> {
@@ -171,6 +174,8 @@ fn granted(facts: &Facts, query: &Query) -> Facts {
         id: GrantId::new(NOW, [0; 10]),
         user: query.who.user.clone(),
         target: query.target.clone(),
+        also: BTreeSet::new(),
+        role: None,
         actions: BTreeSet::new(),
         login: None,
         starts: NOW,

@@ -12,6 +12,7 @@ mod credentials;
 mod edge;
 mod erasure;
 mod holds;
+mod invariants;
 mod node;
 mod probes;
 mod requests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis_api::{install_recorder, serve};
 use portcullis_control::view::ResourceFile;
-use portcullis_control::{BootstrapUser, Control, Settings};
+use portcullis_control::{BootstrapUser, Control, Settings, SolverSettings};
 use portcullis_domain::{ControlAction, Secret};
 use portcullis_evidence::log::{Log, LogOptions, NoteSigner};
 use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
@@ -54,8 +54,17 @@ impl Node {
 
     /// A node with more resources, and people in more groups, from the beginning.
     pub(crate) async fn start_with(more: &str, groups: &[(&str, &str)]) -> Self {
+        Self::start_over(more, groups, SolverSettings::default()).await
+    }
+
+    /// With a solver of the test's own.
+    pub(crate) async fn start_with_solver(solver: SolverSettings) -> Self {
+        Self::start_over("", &[], solver).await
+    }
+
+    async fn start_over(more: &str, groups: &[(&str, &str)], solver: SolverSettings) -> Self {
         let directory = TempDir::new().unwrap();
-        let control = control_with(&directory, more, groups).await;
+        let control = control_with(&directory, more, groups, solver).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -95,10 +104,11 @@ pub(crate) fn recorder() -> metrics_exporter_prometheus::PrometheusHandle {
 }
 
 /// Use cases over a new store and log in this directory.
-pub(crate) async fn control_with(
+async fn control_with(
     directory: &TempDir,
     more: &str,
     groups: &[(&str, &str)],
+    solver: SolverSettings,
 ) -> Control {
     let clock = SystemClock::new();
     let now = clock.now();
@@ -130,7 +140,7 @@ pub(crate) async fn control_with(
         gate_host_key: HOST_KEY.into(),
         log_directory: directory.path().join("log"),
         sign_in_lifetime: Duration::from_secs(3600),
-        solver: portcullis_control::SolverSettings::default(),
+        solver,
     };
     let control = Control::new(gateway, settings);
     let people = ["alice", "bob", "nora", WARDEN, STEWARD].into_iter().map(str::to_owned);

@@ -67,7 +67,8 @@ fn never(reader: &mut Reader<'_>, node: &Node) -> Read<Never> {
     });
     let when = fields.optional(reader, "when", condition);
     let unless = fields.optional(reader, "unless", condition);
-    (principal?, resource?);
+    principal?;
+    resource?;
     (never.actions, never.when, never.unless) = (actions?, when?, unless?);
     if never == Never::default() {
         let message = "this would forbid everything";
