@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use portcullis_domain::{
     Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Excepted, Exception,
-    Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role, RoleAssignment, Rule,
-    SshCredential, SshTarget, Target, Tier, User,
+    Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role, RoleAssignment,
+    Rule, SshCredential, SshTarget, Target, Tier, User,
 };
 use portcullis_resources::fuzzing::fuzz_parse;
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
