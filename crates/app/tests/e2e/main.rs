@@ -30,6 +30,7 @@ mod exports;
 mod function;
 mod hostile_client;
 mod hostile_target;
+mod invariants;
 mod live;
 mod master_key;
 mod matrix;
