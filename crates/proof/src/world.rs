@@ -74,6 +74,16 @@ pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
                     }
                 }
             }
+            "Role" => {
+                // Whoever holds a role holds those it inherits.
+                let inherited = RoleName::new(id).map(|role| facts.with_inherited(&role));
+                for role in inherited.into_iter().flatten() {
+                    let role = format!("Role::{}", quoted(role.as_str()));
+                    if names(named, &role) {
+                        when(&format!("!(principal in {uid}) || principal in {role}"));
+                    }
+                }
+            }
             "User" => {
                 if let Ok(user) = UserName::new(id) {
                     membership(facts, &user, uid, named).iter().for_each(|c| when(c));
@@ -85,14 +95,10 @@ pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
     text
 }
 
-/// Roles that assignments give to a group.
-pub(crate) fn roles_of_group<'f>(
-    facts: &'f Facts,
-    group: &GroupName,
-) -> impl Iterator<Item = &'f RoleName> {
-    let group = group.clone();
-    let given = facts.assignments.values().filter(move |a| a.groups.contains(&group));
-    given.map(|assignment| &assignment.role)
+/// Roles that assignments give to a group, with those they inherit.
+pub(crate) fn roles_of_group(facts: &Facts, group: &GroupName) -> BTreeSet<RoleName> {
+    let given = facts.assignments.values().filter(|given| given.groups.contains(group));
+    given.flat_map(|given| facts.with_inherited(&given.role)).collect()
 }
 
 fn names(named: &BTreeSet<EntityUid>, text: &str) -> bool {

@@ -121,6 +121,7 @@ fn built(organisation: &Organisation) -> Facts {
         facts.insert(Resource::Role(Role {
             name: name.clone(),
             description: None,
+            inherits: BTreeSet::new(),
             allow: allow.clone(),
             deny: deny.clone(),
             control: BTreeSet::new(),
