@@ -52,6 +52,8 @@ pub(crate) enum Receiver {
     Webhook(Webhook),
     /// A bucket.
     S3(S3),
+    /// A bucket that holds the log itself.
+    Tiles(S3),
 }
 
 /// A syslog server.
@@ -90,6 +92,7 @@ pub(super) struct RawExport {
     syslog: Option<RawSyslog>,
     webhook: Option<RawWebhook>,
     s3: Option<RawS3>,
+    tiles: Option<RawS3>,
 }
 
 #[derive(Default, Deserialize)]
@@ -185,17 +188,29 @@ pub(super) fn exports(raw: Vec<RawExport>, base: &Path) -> Result<Vec<ExportConf
 }
 
 fn one(raw: RawExport, base: &Path) -> Result<ExportConfig, String> {
-    let (defaults, receiver) = match (raw.file, raw.syslog, raw.webhook, raw.s3) {
-        (Some(file), None, None, None) => (LIMITS, Receiver::File(file_options(file, base)?)),
-        (None, Some(syslog), None, None) => {
+    let (defaults, receiver) = match (raw.file, raw.syslog, raw.webhook, raw.s3, raw.tiles) {
+        (Some(file), None, None, None, None) => (LIMITS, Receiver::File(file_options(file, base)?)),
+        (None, Some(syslog), None, None, None) => {
             (LIMITS, Receiver::Syslog(syslog_config(syslog, base)?))
         }
-        (None, None, Some(webhook), None) => {
+        (None, None, Some(webhook), None, None) => {
             (LIMITS, Receiver::Webhook(webhook_config(webhook, base)?))
         }
-        (None, None, None, Some(s3)) => (OBJECT_LIMITS, Receiver::S3(s3_config(s3, base)?)),
-        _ => return Err("write exactly one of `file`, `syslog`, `webhook` and `s3`".into()),
+        (None, None, None, Some(s3), None) => (OBJECT_LIMITS, Receiver::S3(s3_config(s3, base)?)),
+        (None, None, None, None, Some(s3)) => {
+            (OBJECT_LIMITS, Receiver::Tiles(s3_config(s3, base)?))
+        }
+        _ => {
+            let kinds = "`file`, `syslog`, `webhook`, `s3` and `tiles`";
+            return Err(format!("write exactly one of {kinds}"));
+        }
     };
+    let all = raw.filter.classes.is_empty()
+        && raw.filter.activities.is_empty()
+        && raw.filter.environments.is_empty();
+    if matches!(receiver, Receiver::Tiles(_)) && !all {
+        return Err("`filter`: `tiles` holds the whole log; leave it out".into());
+    }
     let environments = raw.filter.environments.iter().map(ToString::to_string).collect();
     let options = ExportOptions {
         name: raw.name,
@@ -385,6 +400,8 @@ secret_access_key = { file = "s3.key" }
         refused("webhook = { url = \"https://a/\", secret = {} }", "write one of");
         refused("webhook = { url = \"https://a/\", secret = \"x\" }", "");
         refused("file = { path = \"a\" }\nbatch = { entries = 0 }", "`batch.entries`: write 1 to");
+        let tiles = "tiles = { endpoint = \"https://a\", region = \"b\", bucket = \"c\", access_key_id = { env = \"D\" }, secret_access_key = { env = \"E\" } }";
+        refused(&format!("{tiles}\nfilter = {{ classes = [1] }}"), "holds the whole log");
         refused("file = { path = \"a\" }\ntimeout = \"0s\"", "`timeout`");
         let twice = "[[audit.export]]\nname = \"a\"\nfile = { path = \"a\" }\n".repeat(2);
         assert!(parse(&twice).unwrap_err().contains("two are named `a`"));

@@ -10,7 +10,9 @@ use portcullis_connectors::s3::{Bucket, BucketOptions, Credentials};
 use portcullis_connectors::sinks::syslog::SyslogOptions;
 use portcullis_connectors::sinks::syslog::message::Header;
 use portcullis_connectors::sinks::webhook::WebhookOptions;
-use portcullis_connectors::sinks::{BucketSink, FileSink, Sink, SyslogSink, WebhookSink};
+use portcullis_connectors::sinks::{
+    BucketSink, FileSink, Sink, SyslogSink, TilesSink, WebhookSink,
+};
 use portcullis_connectors::tls::{ClientConfig, Trust};
 use portcullis_domain::Secret;
 use portcullis_gateway::Clock;
@@ -69,6 +71,9 @@ async fn sink(
             authorization: optional(webhook.authorization.as_ref(), store).await?,
             node: config.name.clone(),
         })),
+        Receiver::Tiles(s3) => {
+            Box::new(TilesSink::new(bucket(s3, store, clock).await?, config.log_dir()))
+        }
         Receiver::S3(s3) => Box::new(BucketSink::new(bucket(s3, store, clock).await?)),
     })
 }

@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod file;
 pub mod syslog;
+pub mod tiles;
 pub mod webhook;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use thiserror::Error;
 pub use bucket::BucketSink;
 pub use file::FileSink;
 pub use syslog::SyslogSink;
+pub use tiles::TilesSink;
 pub use webhook::WebhookSink;
 
 use crate::export::Batch;
@@ -33,6 +35,8 @@ pub enum Kind {
     Webhook,
     /// Objects in an S3-compatible bucket.
     S3,
+    /// The log itself in an S3-compatible bucket.
+    Tiles,
 }
 
 impl Kind {
@@ -44,6 +48,7 @@ impl Kind {
             Self::Syslog => "syslog",
             Self::Webhook => "webhook",
             Self::S3 => "s3",
+            Self::Tiles => "tiles",
         }
     }
 }

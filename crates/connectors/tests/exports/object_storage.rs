@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_connectors::s3::{Bucket, BucketError, BucketOptions, Condition, Credentials};
-use portcullis_connectors::sinks::BucketSink;
+use portcullis_connectors::sinks::{BucketSink, TilesSink};
 use portcullis_domain::Secret;
+use portcullis_evidence::log::verify_dir;
 use portcullis_testkit::{Daemon, free_port};
 
 use crate::authority::Authority;
@@ -149,6 +150,55 @@ async fn storage_that_goes_away_and_comes_back_has_every_entry() {
     names.sort_unstable();
     let text: String = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
     assert_complete(&sequences(&text), &journal.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_holds_the_log_itself_and_a_copy_of_it_verifies_alone() {
+    let journal = Journal::open();
+    let mut storage = ObjectStorage::start(journal.path());
+    let sink = |storage: &ObjectStorage| {
+        vec![Box::new(TilesSink::new(storage.bucket("log"), journal.path().join("log"))) as Box<_>]
+    };
+    let verified = |storage: &ObjectStorage| {
+        verify_dir(&storage.files().join("log"), journal.log.verifier()).unwrap().size
+    };
+    let running = journal.export(sink(&storage));
+    for count in [3, 250, 4, 700] {
+        journal.write(count).await;
+        running.caught_up(0, &journal).await;
+        assert!(verified(&storage) >= journal.log.size());
+    }
+    let gone = storage.files().join("log/tile/0/000.p");
+    let left = std::fs::read_dir(&gone).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "partial tiles go once the full one is there");
+    storage.down();
+    journal.write(1000).await;
+    running.wait_for(0, "it never failed", |state| state.failing.is_some()).await;
+    running.kill().await;
+    storage.up();
+    let running = journal.export(sink(&storage));
+    running.caught_up(0, &journal).await;
+    assert_eq!(verified(&storage), journal.log.size());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_with_another_history_is_not_written_to() {
+    let (first, second) = (Journal::open(), Journal::open());
+    let storage = ObjectStorage::start(first.path());
+    let sink = |journal: &Journal| {
+        vec![Box::new(TilesSink::new(storage.bucket("log"), journal.path().join("log"))) as Box<_>]
+    };
+    first.write(10).await;
+    let running = first.export(sink(&first));
+    running.caught_up(0, &first).await;
+    running.kill().await;
+    second.write(20).await;
+    let running = second.export(sink(&second));
+    let failing = |state: &portcullis_connectors::export::ExportState| state.failing.is_some();
+    let why = running.wait_for(0, "it was written", failing).await.failing.unwrap().why;
+    assert!(why.contains("another history"), "{why}");
+    let size = verify_dir(&storage.files().join("log"), first.log.verifier()).unwrap().size;
+    assert_eq!(size, 10, "what was there is untouched");
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
