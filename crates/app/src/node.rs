@@ -5,6 +5,7 @@
 
 pub(crate) mod exports;
 mod log;
+mod offline;
 mod rotation;
 mod signing;
 mod witnesses;
@@ -33,7 +34,9 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys;
 
+pub(crate) use offline::{Before, archive_log, rotate_log_key};
 pub(crate) use rotation::rotate_master_key;
+pub(crate) use signing::log_key_name;
 
 /// Longest wait for sessions to be told and closed when the node stops.
 const SESSIONS_PATIENCE: Duration = Duration::from_secs(5);

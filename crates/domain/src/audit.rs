@@ -89,6 +89,8 @@ pub enum Activity {
     SessionKill,
     /// The audit log was read or verified.
     AuditRead,
+    /// Old entries of the audit log were moved to an archive.
+    AuditArchive,
     /// A certificate or token was issued.
     CertificateIssue,
     /// A node started or stopped.
@@ -99,7 +101,7 @@ pub enum Activity {
 
 impl Activity {
     /// Every activity.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Authenticate,
         Self::Authorize,
         Self::SessionOpen,
@@ -131,6 +133,7 @@ impl Activity {
         Self::GateRaise,
         Self::SessionKill,
         Self::AuditRead,
+        Self::AuditArchive,
         Self::CertificateIssue,
         Self::Node,
         Self::Finding,
@@ -170,6 +173,7 @@ impl Activity {
             Self::GateRaise => "gate.raise",
             Self::SessionKill => "session.kill",
             Self::AuditRead => "audit.read",
+            Self::AuditArchive => "audit.archive",
             Self::CertificateIssue => "certificate.issue",
             Self::Node => "node",
             Self::Finding => "finding",

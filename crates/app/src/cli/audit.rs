@@ -1,5 +1,6 @@
 //! The audit log: follow it, search it, verify it, with or without the node.
 
+mod archive;
 mod export;
 mod exports;
 mod prove;
@@ -48,6 +49,8 @@ pub(super) enum AuditCommand {
     Verify(verify::Verify),
     /// Copy the log, or a part of it, into a directory that is verified with nothing else at hand
     Export(export::Export),
+    /// Move old entries of a stopped node's log to an archive, once they are verified there
+    Archive(archive::Archive),
     /// Write a proof that one entry is in the log (C2SP tlog-proof)
     Prove(prove::Prove),
     /// Check such a proof, without the log and without a node; the exit code is 5 if it fails
@@ -122,6 +125,7 @@ impl Audit {
             }
             AuditCommand::Verify(verify) => return verify.run(context).await,
             AuditCommand::Export(export) => return export.run(context).await,
+            AuditCommand::Archive(archive) => return archive.run(context).await,
             AuditCommand::Prove(prove) => return prove.run(context).await,
             AuditCommand::CheckProof(check) => return check.run(out),
             AuditCommand::Exports => exports::show(context).await?,

@@ -38,6 +38,11 @@ pub(super) enum Keys {
     /// environment or a command is given by its keeper: put the new one into the variable
     /// PORTCULLIS_NEW_MASTER_KEY for this command.
     RotateMaster(Config),
+    /// Replace the key that signs the audit log's checkpoints; the log says so, signed by the old key
+    ///
+    /// The node must be stopped. For 30 days both keys sign, so that witnesses and whoever verifies
+    /// can take over the new one; exports carry the handover, and verification follows it.
+    RotateLog(Config),
 }
 
 /// Where the configuration is.
@@ -62,6 +67,9 @@ impl Node {
             Self::Doctor(doctor) => doctor.run(context).await,
             Self::Demo(demo) => demo.run(context).await,
             Self::Witness(witness) => witness.run(context).await,
+            Self::Keys(Keys::RotateLog(config)) => {
+                crate::node::rotate_log_key(context, &config.config).await
+            }
             Self::Keys(Keys::RotateMaster(config)) => {
                 crate::node::rotate_master_key(context, &config.config).await
             }

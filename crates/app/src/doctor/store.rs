@@ -4,6 +4,8 @@ use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use portcullis_domain::Target;
+use portcullis_evidence::log::holding::read_handovers;
+use portcullis_evidence::log::storage::Directory;
 use portcullis_evidence::log::{NoteSigner, NoteVerifier, VerifyError, verify_dir};
 use portcullis_store::{MasterKeyError, OpenError, Store};
 use tokio::net::TcpStream;
@@ -13,6 +15,7 @@ use super::ports::read_greeting;
 use crate::config::Config;
 use crate::context::now;
 use crate::failure::chain;
+use crate::node::log_key_name;
 
 /// Longest wait for one target.
 const TARGET_PATIENCE: Duration = Duration::from_secs(5);
@@ -110,7 +113,9 @@ async fn log(config: &Config, store: &Store, found: &mut Vec<Finding>) {
 }
 
 async fn verifier(config: &Config, store: &Store) -> Result<Option<NoteVerifier>, String> {
-    let name = format!("log/{}", config.name);
+    let handovers = read_handovers(&Directory::new(config.log_dir()));
+    let replaced = handovers.map_err(|error| chain(&error))?.len();
+    let name = log_key_name(&config.name, replaced);
     let Some(seed) = store.key(&name).await.map_err(|error| chain(&error))? else {
         return Ok(None);
     };

@@ -23,14 +23,14 @@ pub(super) async fn open(config: &Config, store: &Store, now: Timestamp) -> Resu
         |error: &dyn std::error::Error| Failure::because("the audit log cannot be opened", error);
     let directory = config.log_dir();
     if !store.is_shared() {
-        let signer = log_signer(store, &config.name, now).await?;
+        let signer = log_signer(store, &config.name, &directory, now).await?;
         let opened = tokio::task::spawn_blocking(move || {
             Log::open(&directory, signer, LogOptions::default())
         });
         let opened = opened.await.map_err(|error| failed(&error))?;
         return opened.map_err(|error| failed(&error));
     }
-    let signer = log_signer(store, COMMON, now).await?;
+    let signer = log_signer(store, COMMON, &directory, now).await?;
     let sequence = LogSequence::open(&config.store_url).await.map_err(|error| failed(&error))?;
     let sequence = Arc::new(CommonSequence::new(sequence));
     let opened = Log::open_shared(&directory, signer, LogOptions::default(), sequence).await;

@@ -3,8 +3,13 @@
 //! In: the store. Out: the two certificate authorities, the gate's host key, the wrapping of
 //! recordings' keys, and a log's signer by name. Nodes that share a store share them all.
 
-use portcullis_domain::{Secret, Timestamp};
-use portcullis_evidence::log::NoteSigner;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_domain::{Secret, Timestamp, entry};
+use portcullis_evidence::log::holding::read_handovers;
+use portcullis_evidence::log::storage::Directory;
+use portcullis_evidence::log::{NoteSigner, TlogProof};
 use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
 use portcullis_identity::keys::PrivateKey;
 use portcullis_identity::random::{OsRandom, Random};
@@ -14,6 +19,11 @@ use crate::failure::Failure;
 use crate::keys;
 
 const SEED_BYTES: usize = 32;
+/// How long a key of the log that was replaced signs along with the new one.
+const OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A seed of a signing key, wiped on drop.
+type Seed = zeroize::Zeroizing<[u8; SEED_BYTES]>;
 
 /// See the module.
 pub(super) struct SigningKeys {
@@ -50,21 +60,52 @@ pub(super) async fn open(store: &Store, now: Timestamp) -> Result<SigningKeys, F
     })
 }
 
-/// The signer of the log of this name: a node's, where it writes one of its own.
+/// The name in the store of a log's key: of the first, and of those that replaced it, counted from 1.
+pub(crate) fn log_key_name(log: &str, replaced: usize) -> String {
+    match replaced {
+        0 => format!("log/{log}"),
+        times => format!("log/{log}/{times}"),
+    }
+}
+
+/// The signer of a log: the key the last handover introduced, and for a while the one before.
 pub(super) async fn log_signer(
     store: &Store,
     log: &str,
+    directory: &Path,
     now: Timestamp,
 ) -> Result<NoteSigner, Failure> {
-    let mut fresh = zeroize::Zeroizing::new([0_u8; SEED_BYTES]);
+    let handovers = read_handovers(&Directory::new(directory)).map_err(unmade)?;
+    let (signer, _) = next_log_key(store, log, handovers.len(), now).await?;
+    let Some(last) = handovers.last() else { return Ok(signer) };
+    let replaced_at = TlogProof::parse(last)
+        .ok()
+        .and_then(|proof| entry::identity(&proof.extra?))
+        .map_or(now, |introduced| introduced.at);
+    if now.since(replaced_at) > OVERLAP {
+        return Ok(signer);
+    }
+    let (_, old) = next_log_key(store, log, handovers.len() - 1, now).await?;
+    Ok(signer.along_with(&old))
+}
+
+/// A log's key after so many replacements, and its seed; made where there is none yet.
+pub(super) async fn next_log_key(
+    store: &Store,
+    log: &str,
+    replaced: usize,
+    now: Timestamp,
+) -> Result<(NoteSigner, Seed), Failure> {
+    let mut fresh = Seed::new([0; SEED_BYTES]);
     OsRandom.fill(&mut *fresh).map_err(unmade)?;
-    let name = format!("log/{log}");
+    let name = log_key_name(log, replaced);
     let found = store.get_or_create_key(&name, || Secret::new(fresh.to_vec()), now).await;
     let found = found.map_err(unmade)?;
     let seed: &[u8; SEED_BYTES] = found.expose().as_slice().try_into().map_err(|_| {
         Failure::Failed("the log's signing key in the store has a wrong length".into())
     })?;
-    NoteSigner::new(format!("portcullis/{log}"), seed).map_err(unmade)
+    let signer = NoteSigner::new(format!("portcullis/{log}"), seed).map_err(unmade)?;
+    Ok((signer, Seed::new(*seed)))
 }
 
 async fn text(

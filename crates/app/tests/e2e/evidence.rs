@@ -184,3 +184,108 @@ fn bundle(dir: &Path) -> PathBuf {
 pub(crate) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+#[test]
+fn a_replaced_key_of_the_log_is_followed_by_verification() {
+    let mut gate = Plan::base().start();
+    let config = gate.path("portcullis.toml");
+    let old = key(&gate);
+    let rotate = ["keys", "rotate-log", "--config", path(&config), "--json"];
+    assert_eq!(alone(&rotate).0, 1, "the node runs");
+    gate.node.stop();
+    let (code, said) = alone(&rotate);
+    assert_eq!((code, said["old"].as_str()), (0, Some(old.as_str())), "{said}");
+    let new = said["new"].as_str().unwrap().to_owned();
+    gate.restart();
+    assert_eq!(key(&gate), new);
+    let carol = Person::sign_in(&gate, "carol");
+    let dir = carol.file("export");
+    let made = carol.json(&["audit", "export", path(&dir), "--json"]);
+    assert_eq!(made["log_keys"], serde_json::json!([new]));
+    // Who knows only the old key is led to the new one; who knows the new one needs nothing.
+    let verify = |key: &str| alone(&["audit", "verify", path(&dir), "--key", key, "--json"]);
+    let (code, said) = verify(&old);
+    assert_eq!((code, &said["log_keys"]), (0, &serde_json::json!([old, new])), "{said}");
+    assert_eq!(verify(&new).0, 0);
+    // A handover of which one byte is another leads nowhere.
+    let handover = dir.join("handover/000");
+    let good = fs::read_to_string(&handover).unwrap();
+    let extra = good.find("extra ").unwrap() + 60;
+    let mut bad = good.clone().into_bytes();
+    bad[extra] = if bad[extra] == b'A' { b'B' } else { b'A' };
+    fs::write(&handover, bad).unwrap();
+    let (code, said) = verify(&old);
+    assert_eq!((code, &said["code"]), (5, &Value::from("handover_refused")), "{said}");
+    // The node itself and its doctor know the key in use, and it can be replaced again.
+    assert_eq!(carol.run(&["audit", "verify"]).0, 0);
+    gate.node.stop();
+    let (code, said) = alone(&rotate);
+    assert_eq!((code, said["old"].as_str()), (0, Some(new.as_str())), "{said}");
+    gate.restart();
+    let again = carol.file("again");
+    let log = gate.path("data/log");
+    assert_eq!(alone(&["audit", "export", path(&again), "--log", path(&log)]).0, 0);
+    let (code, said) = alone(&["audit", "verify", path(&again), "--key", &old, "--json"]);
+    assert_eq!((code, said["log_keys"].as_array().unwrap().len()), (0, 3), "{said}");
+}
+
+#[test]
+fn old_entries_are_archived_and_the_log_verifies_with_and_without_them() {
+    let mut gate = Plan::base().start();
+    let config = gate.path("portcullis.toml");
+    let key = key(&gate);
+    for _ in 0..270 {
+        // Each reading is an entry.
+        gate.api("carol").lines("/v1/audit/search?limit=1");
+    }
+    gate.node.stop();
+    let (dir, log) = (gate.path("archive"), gate.path("data/log"));
+    let archive = |before: &str| {
+        alone(&[
+            "audit",
+            "archive",
+            path(&dir),
+            "--before",
+            before,
+            "--config",
+            path(&config),
+            "--json",
+        ])
+    };
+    assert_eq!(archive("5").0, 1, "less than a bundle");
+    let (code, said) = archive("2999-01-01T00:00:00Z");
+    assert_eq!((code, said["end"].as_u64()), (0, Some(256)), "{said}");
+    gate.restart();
+    // The archive by itself, the log by itself, and both together.
+    let verify =
+        |more: &[&str]| alone(&[&["audit", "verify"], more, &["--key", &key, "--json"]].concat());
+    let (code, said) = verify(&[path(&dir)]);
+    assert_eq!((code, said["verified"].as_u64()), (0, Some(256)), "{said}");
+    let (code, said) = verify(&[path(&log)]);
+    assert_eq!((code, &said["absent"][0]["end"]), (0, &Value::from(256)), "{said}");
+    assert_eq!(verify(&[path(&log), "--whole"]).0, 5);
+    assert_eq!(verify(&[path(&log), "--archive", path(&dir), "--whole"]).0, 0);
+    // An entry of the archive is proved from there, and one of the log from the node.
+    let carol = Person::sign_in(&gate, "carol");
+    let proof = carol.file("proof");
+    let proved = alone(&["audit", "prove", "3", "--log", path(&dir), "-o", path(&proof), "--json"]);
+    assert_eq!(proved.0, 0, "{}", proved.1);
+    assert_eq!(alone(&["audit", "check-proof", path(&proof), "--key", &key, "--json"]).0, 0);
+    assert_eq!(carol.run(&["audit", "prove", "3"]).0, 1, "it is archived");
+    assert_eq!(carol.run(&["audit", "prove", "260"]).0, 0);
+    assert_eq!(carol.run(&["audit", "search", "--limit", "10000"]).0, 0);
+    let export = carol.file("export");
+    carol.json(&["audit", "export", path(&export), "--json"]);
+    let (code, said) = verify(&[path(&export)]);
+    assert_eq!((code, &said["absent"][0]["end"]), (0, &Value::from(256)), "{said}");
+    // A byte of the archive is another.
+    let bundle = dir.join("tile/entries/000");
+    let mut bytes = fs::read(&bundle).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    assert_eq!(verify(&[path(&log), "--archive", path(&dir)]).0, 5);
+}
+
+fn key(gate: &Gate) -> String {
+    gate.api("carol").get("/v1/audit/checkpoint")["vkey"].as_str().unwrap().to_owned()
+}

@@ -85,6 +85,7 @@ fn class_of(event: &Event) -> (Class, u32) {
         // Create, Read
         Activity::CertificateIssue => (Class::Api, 1),
         Activity::RecordingRead | Activity::AuditRead => (Class::Api, 2),
+        Activity::AuditArchive => (Class::Api, 3),
         // Assign Privileges, Revoke Privileges
         Activity::RequestCreate | Activity::RequestApprove | Activity::GrantCreate => {
             (Class::UserAccess, 1)

@@ -86,7 +86,7 @@ pub struct Verification<'a> {
     archive: Option<&'a dyn TileStore>,
     trust: Trust,
     earlier: Vec<Vec<u8>>,
-    meaning: Meaning,
+    meaning: Option<Meaning>,
     progress: Box<dyn FnMut(u64, u64) + 'a>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Verification<'a> {
     /// Of the log in `store`, believing `trust` and nothing else.
     #[must_use]
     pub fn new(store: &'a dyn TileStore, trust: Trust) -> Self {
-        let (earlier, meaning) = (Vec::new(), Meaning::default());
+        let (earlier, meaning) = (Vec::new(), None);
         Self { store, archive: None, trust, earlier, meaning, progress: Box::new(|_, _| {}) }
     }
 
@@ -115,7 +115,7 @@ impl<'a> Verification<'a> {
     /// With what entries mean, to name events and to follow a rotation of the log's key.
     #[must_use]
     pub fn meaning(mut self, meaning: Meaning) -> Self {
-        self.meaning = meaning;
+        self.meaning = Some(meaning);
         self
     }
 
@@ -179,12 +179,14 @@ impl<'a> Verification<'a> {
         })
     }
 
-    /// Takes over the keys handed over; returns the checkpoints that did it.
+    /// Takes over the keys handed over; returns the checkpoints that did it. Without a meaning no
+    /// entry introduces a key, and only the key given is believed.
     fn follow_keys(&mut self) -> Result<Vec<Checkpoint>, VerifyError> {
+        let Some(meaning) = self.meaning else { return Ok(Vec::new()) };
         let handovers = read_handovers(self.store).map_err(io(&handover_path(0)))?;
         let mut at = Vec::new();
         for (n, handover) in handovers.iter().enumerate() {
-            let followed = self.trust.follow(handover, &self.meaning);
+            let followed = self.trust.follow(handover, &meaning);
             at.extend(
                 followed
                     .map_err(|source| VerifyError::Handover { path: handover_path(n), source })?,
@@ -266,7 +268,7 @@ impl Pass<'_, '_> {
             };
             let leaf = leaf_hash(entry);
             if hashes.get(usize::from(place)).is_some_and(|hash| *hash != leaf) {
-                let describe = self.verification.meaning.describe;
+                let describe = self.verification.meaning.unwrap_or_default().describe;
                 self.bad_entry.get_or_insert_with(|| (index, path, describe(entry)));
                 self.bad_tile.get_or_insert(leaf_tile);
             }
