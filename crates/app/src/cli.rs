@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod audit;
+mod changes;
 mod credentials;
 mod explain;
 mod files;
@@ -79,6 +80,8 @@ enum Command {
     #[command(flatten)]
     Prove(prove::Prove),
     #[command(flatten)]
+    Changes(changes::Changes),
+    #[command(flatten)]
     Explain(explain::Explain),
     #[command(flatten)]
     Credentials(credentials::Credentials),
@@ -105,6 +108,7 @@ impl Cli {
             Command::Locks(command) => command.run(&context).await,
             Command::Resources(command) => command.run(&context).await,
             Command::Prove(command) => command.run(&context).await,
+            Command::Changes(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,
             Command::Credentials(command) => command.run(&context).await,
             Command::Audit(command) => command.run(&context).await,

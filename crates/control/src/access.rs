@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::asking::describe;
 use crate::right::reason;
+use crate::separation::not_both;
 use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView};
 use crate::{Control, ControlError, ErrorKind};
 
@@ -33,12 +34,11 @@ enum DecideError {
     Control(#[from] ControlError),
 }
 
-impl From<TransitionFailure<DecideError>> for ControlError {
-    fn from(failure: TransitionFailure<DecideError>) -> Self {
-        match failure {
-            TransitionFailure::Refused(DecideError::Transition(error)) => error.into(),
-            TransitionFailure::Refused(DecideError::Control(error)) => error,
-            TransitionFailure::Store(error) => error.into(),
+impl From<DecideError> for ControlError {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Transition(error) => error.into(),
+            DecideError::Control(error) => error,
         }
     }
 }
@@ -177,6 +177,7 @@ impl Control {
             let why = format!("nobody can approve for environment `{}` now", request.environment);
             return Err(changed(why).into());
         };
+        not_both(facts, &request.user, &request.scope, now)?;
         let rule = environment.requests.rule_at(&rule, request.asked_at, now);
         let in_force = InForce { rule, max_grant: environment.max_grant };
         let member = |name: &UserName, group: &GroupName| counts_for(facts, name, group, now);

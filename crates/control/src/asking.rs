@@ -20,6 +20,7 @@ use portcullis_gateway::{Authenticated, Snapshot};
 use crate::explain::only;
 use crate::reach::reach;
 use crate::right::reason;
+use crate::separation::not_both;
 use crate::view::{ReachView, RequestBody};
 use crate::{Control, ControlError, ErrorKind};
 
@@ -96,6 +97,7 @@ impl Control {
                 format_duration(environment.max_grant)
             )));
         }
+        not_both(facts, who.user(), &draft.scope, now)?;
         Ok(AccessRequest {
             environment: environment.name.clone(),
             ticket: ticket(body.ticket.as_deref(), environment)?,

@@ -11,6 +11,7 @@ use portcullis_store::Changes;
 use thiserror::Error;
 
 use crate::resources::changes_of;
+use crate::separation::not_separated;
 use crate::view::{PlanBody, ResourceFile};
 use crate::{Control, ControlError};
 
@@ -60,6 +61,14 @@ impl Control {
             }
         }
         let now = self.gateway().now();
+        for who in not_separated(&facts) {
+            tracing::warn!(who, "duties are not separated; add people and roles, then plan again");
+            let event = Event::new(Activity::Finding, now)
+                .user(author)
+                .detail("finding", "duties not separated")
+                .detail("who", who);
+            self.audit(event).await?;
+        }
         let event = Event::new(Activity::ResourceApply, now)
             .user(author)
             .detail("bootstrap", true)

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_domain::TransitionError;
+use portcullis_domain::change::ChangeError;
 use portcullis_gateway::{AuditError, RefreshError};
-use portcullis_store::StoreError;
+use portcullis_store::{StoreError, TransitionFailure};
 use thiserror::Error;
 
 /// Whose fault it is and what kind; the API maps it to a status.
@@ -110,6 +111,28 @@ impl From<RefreshError> for ControlError {
             "refresh_failed",
             format!("the change is stored, but the gate could not take it in: {error}"),
         )
+    }
+}
+
+impl From<ChangeError> for ControlError {
+    fn from(error: ChangeError) -> Self {
+        let (kind, code) = match error {
+            ChangeError::OwnChange { .. } => (ErrorKind::Forbidden, "own_change"),
+            ChangeError::Expired { .. } => (ErrorKind::Conflict, "expired"),
+            ChangeError::NotPending { .. } => (ErrorKind::Conflict, "not_pending"),
+        };
+        Self::new(kind, code, error.to_string())
+    }
+}
+
+impl<E: Into<ControlError> + std::error::Error + 'static> From<TransitionFailure<E>>
+    for ControlError
+{
+    fn from(failure: TransitionFailure<E>) -> Self {
+        match failure {
+            TransitionFailure::Refused(error) => error.into(),
+            TransitionFailure::Store(error) => error.into(),
+        }
     }
 }
 

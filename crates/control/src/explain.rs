@@ -167,6 +167,7 @@ pub(crate) fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts
         assignments: facts.assignments.clone(),
         policies: std::collections::BTreeMap::new(),
         invariants: std::collections::BTreeMap::new(),
+        separations: facts.separations.clone(),
         grants: facts
             .grants
             .get(user)

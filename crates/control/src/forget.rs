@@ -13,8 +13,8 @@ use portcullis_gateway::Authenticated;
 use portcullis_store::{ForgetError, SubjectState};
 
 use crate::right::reason;
-use crate::second_person::WAITS_FOR;
 use crate::view::{AuditQuery, ForgetBody, ForgetView};
+use crate::waiting::WAITS_FOR;
 use crate::{Control, ControlError, ErrorKind};
 
 impl Control {

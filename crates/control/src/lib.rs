@@ -13,6 +13,7 @@ mod asking;
 mod audit;
 mod audit_proof;
 mod bootstrap;
+mod changes;
 mod error;
 mod explain;
 mod exports;
@@ -30,12 +31,14 @@ mod resources;
 mod right;
 mod second_person;
 mod secrets;
+mod separation;
 mod sessions;
 mod ssh_config;
 mod suggest;
 mod trail;
 mod verify_recordings;
 pub mod view;
+mod waiting;
 mod weakening;
 mod witnessing;
 
@@ -75,8 +78,8 @@ pub struct Control(Arc<Inner>);
 struct Inner {
     gateway: Gateway,
     settings: Settings,
-    /// Changes of resources that wait for a second person.
-    waiting: second_person::Waiting,
+    /// Acts that wait for a second person.
+    waiting: waiting::Waiting,
     /// Exports of the audit log, once they run.
     exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
     /// The log's witnesses, where there are some.
@@ -92,7 +95,7 @@ impl Control {
         Self(Arc::new(Inner {
             gateway,
             settings,
-            waiting: second_person::Waiting::default(),
+            waiting: waiting::Waiting::default(),
             exports: std::sync::OnceLock::new(),
             witnessing: OnceLock::new(),
             prover,
@@ -102,10 +105,6 @@ impl Control {
     /// The gate.
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
-    }
-
-    pub(crate) fn waiting(&self) -> &second_person::Waiting {
-        &self.0.waiting
     }
 
     pub(crate) fn witnessing(&self) -> Option<&witnessing::Witnessing> {
@@ -118,6 +117,10 @@ impl Control {
 
     pub(crate) fn prover(&self) -> &Prover {
         &self.0.prover
+    }
+
+    pub(crate) fn waiting(&self) -> &waiting::Waiting {
+        &self.0.waiting
     }
 
     pub(crate) fn settings(&self) -> &Settings {

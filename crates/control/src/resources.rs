@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::reach::reach;
 use crate::second_person::Guard;
+use crate::separation::{keep_apart, not_separated};
 use crate::view::{
     ChangeView, FieldView, InvariantsView, PlanBody, PlanView, ReachView, ResourceView,
 };
@@ -27,13 +28,15 @@ pub(crate) struct Proposal {
     changes: Vec<Change>,
     after: BTreeMap<ResourceKey, Resource>,
     reach: Vec<ReachView>,
-    revision: u64,
+    pub(crate) revision: u64,
     /// What is in the way of the caller applying it alone.
     pub(crate) guard: Guard,
     /// Why nobody could put the gate right again afterwards.
-    nobody_left: Option<String>,
+    pub(crate) nobody_left: Option<String>,
     /// What became of the invariants; `None` where nothing changes that they are about.
     pub(crate) proof: Option<InvariantsView>,
+    /// Who plays several parts that are best separate.
+    not_separated: Vec<String>,
 }
 
 impl Control {
@@ -56,7 +59,7 @@ impl Control {
     ) -> Result<PlanView, ControlError> {
         self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
         let expected = body.expected_revision;
-        let proposal = self.propose(who, body).await?;
+        let proposal = self.propose(who, body.clone()).await?;
         if let Some(expected) = expected.filter(|expected| *expected != proposal.revision) {
             let found = proposal.revision;
             return Err(conflict(&ApplyError::Conflict { expected, found }));
@@ -68,7 +71,18 @@ impl Control {
             return self.refuse(self.event(who, Activity::ResourceApply), why).await;
         }
         self.must_be_proved(who, &proposal).await?;
-        let first = self.guard_change(who, &proposal).await?;
+        let first = self.guard_change(who, &proposal, &body).await?;
+        self.carry_out(who, &proposal, first).await
+    }
+
+    /// Puts a proposal in force that nothing is in the way of any more. `first` proposed it, where
+    /// it took two.
+    pub(crate) async fn carry_out(
+        &self,
+        who: &Authenticated,
+        proposal: &Proposal,
+        first: Option<UserName>,
+    ) -> Result<PlanView, ControlError> {
         for change in &proposal.changes {
             let mut event = self
                 .event(who, Activity::ResourceApply)
@@ -85,7 +99,7 @@ impl Control {
             }
             self.audit(event).await?;
         }
-        let changes = to_changes(&proposal);
+        let changes = to_changes(proposal);
         let store = self.gateway().store();
         let applied =
             store.apply(&changes, Some(proposal.revision), who.user(), self.gateway().now()).await;
@@ -100,10 +114,14 @@ impl Control {
             }
         };
         self.gateway().refresh().await?;
-        Ok(view(&proposal, revision))
+        Ok(view(proposal, revision))
     }
 
-    async fn propose(&self, who: &Authenticated, body: PlanBody) -> Result<Proposal, ControlError> {
+    pub(crate) async fn propose(
+        &self,
+        who: &Authenticated,
+        body: PlanBody,
+    ) -> Result<Proposal, ControlError> {
         let (control, user) = (self.clone(), who.user().clone());
         let snapshot = self.gateway().snapshot();
         let now = self.gateway().now();
@@ -119,8 +137,18 @@ impl Control {
             let mut facts = Facts { locks: snapshot.facts.locks.clone(), ..Facts::default() };
             after.values().cloned().for_each(|resource| facts.insert(resource));
             let nobody_left = control.nobody_left(&facts);
+            let not_separated = not_separated(&facts);
             let revision = snapshot.facts.revision;
-            Ok(Proposal { changes, after, reach, revision, guard, nobody_left, proof })
+            Ok(Proposal {
+                changes,
+                after,
+                reach,
+                revision,
+                guard,
+                nobody_left,
+                proof,
+                not_separated,
+            })
         })
         .await;
         worked.unwrap_or_else(|_| Err(ControlError::unavailable("the plan could not be computed")))
@@ -193,6 +221,9 @@ pub(crate) fn changes_of(
     for located in parsed {
         after.insert(located.value.key(), located.value);
     }
+    // The one way to resources in force, whoever applies them: plan, apply, a second person's
+    // approval and the first start.
+    keep_apart(&after)?;
     Ok((diff(&before, &after), after))
 }
 
@@ -227,7 +258,7 @@ fn to_changes(proposal: &Proposal) -> Changes {
     changes
 }
 
-fn view(proposal: &Proposal, revision: u64) -> PlanView {
+pub(crate) fn view(proposal: &Proposal, revision: u64) -> PlanView {
     let changes = proposal
         .changes
         .iter()
@@ -247,7 +278,13 @@ fn view(proposal: &Proposal, revision: u64) -> PlanView {
             },
         })
         .collect();
-    PlanView { revision, changes, reach: proposal.reach.clone(), proof: proposal.proof.clone() }
+    PlanView {
+        revision,
+        changes,
+        reach: proposal.reach.clone(),
+        proof: proposal.proof.clone(),
+        not_separated: proposal.not_separated.clone(),
+    }
 }
 
 fn verb(kind: &ChangeKind) -> &'static str {

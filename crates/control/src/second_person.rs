@@ -1,68 +1,26 @@
 //! Changes of resources that take two people: whoever applies one first has it noted, and another
-//! administrator applies the same files.
+//! administrator approves it, or applies the same files.
 //!
-//! A proposal flows in; leave to go on, or the refusal, flows out. What is noted is kept in
-//! memory, on this node, for a short while; a restart forgets it, and nothing is lost but a call.
+//! A proposal flows in; leave to go on, or the refusal, flows out. What is noted is in the store: it
+//! survives a restart, every node knows it, and it is decided once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::canonical::to_canonical_json;
+use portcullis_domain::change::CHANGE_LIFETIME;
 use portcullis_domain::{
-    ControlAction, Facts, Resource, ResourceKey, Tier, Timestamp, UserName, format_duration,
+    ChangeFile, ChangeId, ChangeState, ControlAction, Facts, PendingChange, Resource, ResourceKey,
+    Tier, UserName, format_duration,
 };
 use portcullis_evidence::log::merkle::sha256;
 use portcullis_gateway::Authenticated;
 use serde_json::{Value, json};
 
 use crate::resources::Proposal;
-use crate::view::ReachView;
-use crate::weakening::{approver_groups, weakens};
+use crate::view::{PlanBody, ReachView};
+use crate::weakening::{approver_groups, holders, weakens};
 use crate::{Control, ControlError, ErrorKind};
-
-/// How long a change waits for the second person.
-pub(crate) const WAITS_FOR: Duration = Duration::from_secs(3600);
-/// Most changes waiting on a node; the oldest makes room.
-const MAX_WAITING: usize = 64;
-
-/// Changes somebody has applied first, by what exactly they change.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<BTreeMap<[u8; 32], (UserName, Timestamp)>>);
-
-impl Waiting {
-    /// Notes that this person applies this change.
-    pub(crate) fn note(&self, digest: [u8; 32], user: &UserName, now: Timestamp) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|_, (_, at)| now.since(*at) < WAITS_FOR);
-        if waiting.len() >= MAX_WAITING
-            && !waiting.contains_key(&digest)
-            && let Some(oldest) =
-                waiting.iter().min_by_key(|(_, (_, at))| *at).map(|(digest, _)| *digest)
-        {
-            waiting.remove(&oldest);
-        }
-        waiting.insert(digest, (user.clone(), now));
-    }
-
-    /// Who else has applied this change within the time.
-    pub(crate) fn other_than(
-        &self,
-        digest: &[u8; 32],
-        user: &UserName,
-        now: Timestamp,
-    ) -> Option<UserName> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, at) = waiting.get(digest)?;
-        (first != user && now.since(*at) < WAITS_FOR).then(|| first.clone())
-    }
-
-    /// Forgets a change: it is good once, also when the same state comes again.
-    pub(crate) fn forget(&self, digest: &[u8; 32]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
-    }
-}
 
 /// What is in the way of one person applying this alone.
 pub(crate) struct Guard {
@@ -70,8 +28,8 @@ pub(crate) struct Guard {
     own_gain: Option<String>,
     /// It weakens what protects.
     weakens: Option<String>,
-    /// What exactly is changed, from what, and why that takes two.
-    digest: [u8; 32],
+    /// What exactly is changed, from what, and why that takes two; hexadecimal.
+    pub(crate) digest: String,
 }
 
 impl Guard {
@@ -85,12 +43,14 @@ impl Guard {
         let mut facts = Facts { revision: before.revision, ..Facts::default() };
         after.values().cloned().for_each(|resource| facts.insert(resource));
         let own_gain = own_gain(who, before, &facts, reach);
-        let weakens = weakens(before, &facts);
-        let digest = match (&own_gain, &weakens) {
-            (None, None) => [0; 32],
-            _ => digest(before, after, weakens.as_deref()),
-        };
+        let weakens = weakens(before, &facts).or_else(|| gains(before, reach));
+        let digest = digest(before, after, weakens.as_deref());
         Self { own_gain, weakens, digest }
+    }
+
+    /// Why this person cannot be one of the two.
+    pub(crate) fn own_gain(&self) -> Option<&str> {
+        self.own_gain.as_deref()
     }
 }
 
@@ -100,7 +60,7 @@ fn digest(
     before: &Facts,
     after: &BTreeMap<ResourceKey, Resource>,
     weakens: Option<&str>,
-) -> [u8; 32] {
+) -> String {
     let text = |resources: &BTreeMap<ResourceKey, Resource>| -> Value {
         let entry = |(key, resource): (&ResourceKey, &Resource)| {
             json!([key.to_string(), serde_json::to_value(resource).unwrap_or_default()])
@@ -108,7 +68,8 @@ fn digest(
         resources.iter().map(entry).collect()
     };
     let before = text(&crate::resources::keyed(before));
-    sha256(&[&to_canonical_json(&json!([before, text(after), weakens]))]).0
+    let hash = sha256(&[&to_canonical_json(&json!([before, text(after), weakens]))]);
+    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Control {
@@ -119,14 +80,15 @@ impl Control {
         &self,
         who: &Authenticated,
         proposal: &Proposal,
+        body: &PlanBody,
     ) -> Result<Option<UserName>, ControlError> {
         let guard = &proposal.guard;
         let why = match (&guard.own_gain, &guard.weakens) {
             (None, None) => return Ok(None),
             (Some(why), _) => why.clone(),
             (None, Some(what)) => format!(
-                "this change {what}: another administrator must apply the same files within {}",
-                format_duration(WAITS_FOR)
+                "this change {what}: another administrator must approve it within {}",
+                format_duration(CHANGE_LIFETIME)
             ),
         };
         let event = self.event(who, Activity::ResourceApply).detail("needs", "second person");
@@ -134,19 +96,68 @@ impl Control {
         settled
             .await
             .map_err(|error| ControlError { message: format!("{why}; {error}"), ..error })?;
-        let (now, waiting) = (self.gateway().now(), self.waiting());
-        let first = waiting.other_than(&guard.digest, who.user(), now);
+        let now = self.gateway().now();
+        let open = self.gateway().store().open_changes(now).await?;
+        let first = open
+            .into_iter()
+            .find(|change| change.digest == guard.digest && change.author != *who.user());
         if let (None, Some(first)) = (&guard.own_gain, first) {
-            waiting.forget(&guard.digest);
-            return Ok(Some(first));
+            // It is good once, also when the same state comes again.
+            self.settle_change(who, first.id).await?;
+            return Ok(Some(first.author));
         }
+        let change = PendingChange {
+            id: ChangeId::generate(now),
+            author: who.user().clone(),
+            digest: guard.digest.clone(),
+            why: why.clone(),
+            files: body
+                .files
+                .iter()
+                .map(|file| ChangeFile { name: file.name.clone(), text: file.text.clone() })
+                .collect(),
+            prune: body.prune,
+            at: now,
+            state: ChangeState::Pending,
+        };
+        let event = event.detail("change", change.id.to_string());
         self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
-        waiting.note(guard.digest, who.user(), now);
+        let noted = self.gateway().store().note_change(&change).await?;
+        let why = format!("{why}: portcullis changes approve {}", noted.id.short());
         match guard.own_gain {
             Some(_) => Err(ControlError::forbidden(why)),
             None => Err(ControlError::new(ErrorKind::Conflict, "second_person_required", why)),
         }
     }
+
+    /// Marks a change approved by this person; of many at once one does.
+    pub(crate) async fn settle_change(
+        &self,
+        who: &Authenticated,
+        id: ChangeId,
+    ) -> Result<PendingChange, ControlError> {
+        let (by, now) = (who.user().clone(), self.gateway().now());
+        let decide = |change: PendingChange| change.approve(by, now);
+        Ok(self.gateway().store().decide_change(id, decide).await?)
+    }
+}
+
+/// Who would reach more of production than now. A sole administrator must be able to begin.
+fn gains(before: &Facts, reach: &[ReachView]) -> Option<String> {
+    if holders(before, ControlAction::ApplyResources).len() < 2 {
+        return None;
+    }
+    let guarded = |row: &&ReachView| {
+        before.targets.get(&row.target).is_some_and(|target| {
+            let environment = before.environments.get(&target.environment);
+            environment.is_some_and(|found| found.tier == Tier::Production)
+        })
+    };
+    let row = reach.iter().filter(guarded).find(|row| row.gains)?;
+    Some(format!(
+        "gives user `{}` the action `{}` on production target `{}`",
+        row.user, row.action, row.target
+    ))
 }
 
 /// What the one who applies would gain by it; locks do not hide it.
@@ -197,42 +208,4 @@ fn became_approver(before: &Facts, after: &Facts, who: &UserName) -> Option<Stri
         .keys()
         .find(|name| approves(after, name) == Some(true) && approves(before, name) != Some(true))
         .map(ToString::to_string)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
-
-    #[test]
-    fn only_another_person_within_the_time_is_the_second() {
-        let waiting = Waiting::default();
-        let (alice, bob) = (user("alice"), user("bob"));
-        assert_eq!(waiting.other_than(&[1; 32], &bob, NOW), None);
-        waiting.note([1; 32], &alice, NOW);
-        assert_eq!(waiting.other_than(&[1; 32], &alice, NOW), None);
-        assert_eq!(waiting.other_than(&[2; 32], &bob, NOW), None);
-        assert_eq!(waiting.other_than(&[1; 32], &bob, NOW), Some(alice));
-        assert_eq!(waiting.other_than(&[1; 32], &bob, NOW.plus(WAITS_FOR)), None);
-        waiting.forget(&[1; 32]);
-        assert_eq!(waiting.other_than(&[1; 32], &bob, NOW), None);
-    }
-
-    #[test]
-    fn the_oldest_makes_room() {
-        let waiting = Waiting::default();
-        for number in 0..=u8::try_from(MAX_WAITING).unwrap() {
-            let at = NOW.plus(Duration::from_secs(number.into()));
-            waiting.note([number; 32], &user("alice"), at);
-        }
-        assert_eq!(waiting.0.lock().unwrap().len(), MAX_WAITING);
-        let last = NOW.plus(Duration::from_secs(70));
-        assert_eq!(waiting.other_than(&[0; 32], &user("bob"), last), None);
-        assert!(waiting.other_than(&[64; 32], &user("bob"), last).is_some());
-    }
-
-    fn user(name: &str) -> UserName {
-        name.parse().unwrap()
-    }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use portcullis_domain::lock::LockKind;
 use portcullis_domain::{
     ActionKind, ApprovalRule, ControlAction, Environment, EnvironmentName, Facts, GroupName,
-    LockSubject, RequestTerms, Role, RoleName, Target, Tier, User, UserName,
+    LockSubject, RequestTerms, Role, RoleName, SeparationMode, SeparationOfDuties, Target, Tier,
+    User, UserName,
 };
 
 /// Why this change takes a second person; `None` if it does not.
@@ -29,6 +30,7 @@ pub(crate) fn weakens(before: &Facts, after: &Facts) -> Option<String> {
         .or_else(|| denials(before, after))
         .or_else(|| policies(before, after))
         .or_else(|| invariants(before, after))
+        .or_else(|| separations(before, after))
 }
 
 fn is_production(facts: &Facts, name: &EnvironmentName) -> bool {
@@ -267,7 +269,7 @@ fn administrators(before: &Facts, after: &Facts) -> Option<String> {
         .then(|| "leaves fewer than two people who can apply resources".to_owned())
 }
 
-fn holders(facts: &Facts, action: ControlAction) -> BTreeSet<&UserName> {
+pub(crate) fn holders(facts: &Facts, action: ControlAction) -> BTreeSet<&UserName> {
     facts.users.keys().filter(|user| rights_of(facts, user).contains(&action)).collect()
 }
 
@@ -300,6 +302,18 @@ fn denials(before: &Facts, after: &Facts) -> Option<String> {
         let lost = held.keys().find(|role| only_denies(role) && !kept.contains_key(*role))?;
         Some(format!("takes role `{lost}`, which only denies, from user `{user}`"))
     })
+}
+
+/// What is kept apart stays so.
+fn separations(before: &Facts, after: &Facts) -> Option<String> {
+    let weaker = |old: &&SeparationOfDuties| {
+        after.separations.get(&old.name).is_none_or(|new| {
+            !old.roles.is_subset(&new.roles)
+                || (old.mode == SeparationMode::Static && new.mode == SeparationMode::Dynamic)
+        })
+    };
+    let found = before.separations.values().find(weaker)?;
+    Some(format!("removes or weakens the separation of duties `{}`", found.name))
 }
 
 /// Raw policies: no forbid goes, no permit comes.

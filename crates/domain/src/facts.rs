@@ -9,6 +9,7 @@ use crate::lock::Lock;
 use crate::name::{EnvironmentName, GroupName, PolicyName, RoleName, TargetName, UserName};
 use crate::resource::Resource;
 use crate::role::{Group, PolicyText, Role, RoleAssignment};
+use crate::separation::SeparationOfDuties;
 use crate::target::Target;
 use crate::time::Timestamp;
 use crate::user::User;
@@ -34,6 +35,8 @@ pub struct Facts {
     pub policies: BTreeMap<PolicyName, PolicyText>,
     /// Invariants by name.
     pub invariants: BTreeMap<PolicyName, Invariant>,
+    /// Roles that are kept apart, by the separation's name.
+    pub separations: BTreeMap<PolicyName, SeparationOfDuties>,
     /// Grants that have not ended, by user.
     pub grants: BTreeMap<UserName, Vec<Grant>>,
     /// Locks that have not been lifted.
@@ -52,6 +55,7 @@ impl Facts {
             Resource::RoleAssignment(r) => drop(self.assignments.insert(r.name.clone(), r)),
             Resource::Policy(r) => drop(self.policies.insert(r.name.clone(), r)),
             Resource::Invariant(r) => drop(self.invariants.insert(r.name.clone(), r)),
+            Resource::SeparationOfDuties(r) => drop(self.separations.insert(r.name.clone(), r)),
         }
     }
 
@@ -65,6 +69,7 @@ impl Facts {
         let assignments = self.assignments.values().cloned().map(Resource::RoleAssignment);
         let policies = self.policies.values().cloned().map(Resource::Policy);
         let invariants = self.invariants.values().cloned().map(Resource::Invariant);
+        let separations = self.separations.values().cloned().map(Resource::SeparationOfDuties);
         environments
             .chain(groups)
             .chain(users)
@@ -73,6 +78,7 @@ impl Facts {
             .chain(assignments)
             .chain(policies)
             .chain(invariants)
+            .chain(separations)
     }
 
     /// Roles a user holds, directly, through groups and through roles that inherit them, each with

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::environment::Environment;
 use crate::invariant::Invariant;
 use crate::role::{Group, PolicyText, Role, RoleAssignment};
+use crate::separation::SeparationOfDuties;
 use crate::target::Target;
 use crate::user::User;
 
@@ -31,18 +32,20 @@ pub enum Kind {
     Policy,
     /// [`Invariant`]
     Invariant,
+    /// [`SeparationOfDuties`]
+    SeparationOfDuties,
 }
 
 /// A text that names no kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is not a kind of resource; the kinds are Environment, Group, User, Target, Role, RoleAssignment, Policy, Invariant"
+    "`{0}` is not a kind of resource; the kinds are Environment, Group, User, Target, Role, RoleAssignment, Policy, Invariant, SeparationOfDuties"
 )]
 pub struct KindError(String);
 
 impl Kind {
     /// Every kind, in the order dependencies run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Environment,
         Self::Group,
         Self::User,
@@ -51,6 +54,7 @@ impl Kind {
         Self::RoleAssignment,
         Self::Policy,
         Self::Invariant,
+        Self::SeparationOfDuties,
     ];
 
     /// As written in `kind:`.
@@ -64,6 +68,7 @@ impl Kind {
             Self::RoleAssignment => "RoleAssignment",
             Self::Policy => "Policy",
             Self::Invariant => "Invariant",
+            Self::SeparationOfDuties => "SeparationOfDuties",
         }
     }
 }
@@ -126,6 +131,8 @@ pub enum Resource {
     Policy(PolicyText),
     /// What must never be possible.
     Invariant(Invariant),
+    /// Roles that are kept apart.
+    SeparationOfDuties(SeparationOfDuties),
 }
 
 impl Resource {
@@ -140,6 +147,7 @@ impl Resource {
             Self::RoleAssignment(r) => (Kind::RoleAssignment, r.name.as_str()),
             Self::Policy(r) => (Kind::Policy, r.name.as_str()),
             Self::Invariant(r) => (Kind::Invariant, r.name.as_str()),
+            Self::SeparationOfDuties(r) => (Kind::SeparationOfDuties, r.name.as_str()),
         };
         ResourceKey { kind, name: name.to_owned() }
     }

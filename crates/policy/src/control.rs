@@ -1,11 +1,12 @@
 //! Who may do what with Portcullis itself, and who may approve. Roles carry these rights as a
 //! plain set (`control`), outside Cedar: there is no target, no grant and no second factor in them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use portcullis_domain::{
-    ApprovalRule, ControlAction, Facts, GroupName, Lock, LockId, LockSubject, RoleName, Timestamp,
-    UserName,
+    ApprovalRule, ControlAction, Facts, GroupName, Lock, LockId, LockSubject, RoleName,
+    SeparationMode, Timestamp, UserName,
 };
 use serde::Serialize;
 
@@ -84,7 +85,10 @@ pub fn allowed(
     }
     let gives =
         |name: &RoleName| facts.roles.get(name).is_some_and(|role| role.control.contains(&action));
-    let held: Vec<RoleName> = facts.roles_of(user).into_keys().filter(|name| gives(name)).collect();
+    let all = facts.roles_of(user);
+    let apart = |name: &RoleName| kept_apart(facts, name, &all);
+    let held: Vec<RoleName> =
+        all.keys().filter(|name| gives(name) && !apart(name)).cloned().collect();
     let (stopped, roles): (Vec<_>, Vec<_>) = held
         .into_iter()
         .map(|name| (lock_on(facts, &LockSubject::Role(name.clone()), now), name))
@@ -100,6 +104,14 @@ pub fn allowed(
         },
         locked,
     ))
+}
+
+/// Whether a role gives nothing because its holder holds another one that it is kept apart from.
+fn kept_apart(facts: &Facts, role: &RoleName, held: &BTreeMap<RoleName, Vec<String>>) -> bool {
+    let apart = facts.separations.values().filter(|found| found.mode == SeparationMode::Static);
+    apart
+        .filter(|found| found.roles.contains(role))
+        .any(|found| found.roles.iter().any(|other| other != role && held.contains_key(other)))
 }
 
 /// Whether someone may take part in an approval by this rule: in one of its groups, enabled, not

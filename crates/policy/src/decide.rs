@@ -14,6 +14,8 @@ use portcullis_domain::{
     Login, Query, RoleName, Terms, Timestamp,
 };
 
+use portcullis_domain::separation::inactive;
+
 use crate::circumstances::{Circumstances, Detail};
 use crate::engine::Verdict;
 use crate::policies::{Compiled, Policies};
@@ -151,7 +153,8 @@ impl<'a> Case<'a> {
         let mut case = Self::bare(compiled, facts, subject, who, action, now);
         let locks = role_locks(compiled, facts, subject, now);
         case.role_lock = locks.first().map(|(lock, _)| *lock);
-        let locked_roles = locks.into_iter().map(|(_, role)| role).collect();
+        let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
+        locked_roles.extend(inactive_roles(compiled, facts, subject, now));
         case.views = views(compiled, subject, locked_roles, false)
             .map_err(|error| Denial::PolicyError { errors: vec![error] })?;
         Ok(case)
@@ -169,7 +172,8 @@ impl<'a> Case<'a> {
         let mut case = Self::bare(compiled, facts, subject, who, &Action::Shell, now);
         case.kind = kind;
         let locks = role_locks(compiled, facts, subject, now);
-        let locked_roles = locks.into_iter().map(|(_, role)| role).collect();
+        let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
+        locked_roles.extend(inactive_roles(compiled, facts, subject, now));
         case.views = views(compiled, subject, locked_roles, true)?;
         Ok(case)
     }
@@ -400,6 +404,21 @@ fn role_locks<'a>(
         .collect();
     on_roles.extend(inherited);
     on_roles
+}
+
+/// Roles the person holds that separation of duties keeps from giving anything here. They are
+/// looked up only where something is kept apart.
+fn inactive_roles<'a>(
+    compiled: &Compiled,
+    facts: &'a Facts,
+    subject: Subject<'a>,
+    now: Timestamp,
+) -> BTreeSet<&'a RoleName> {
+    if facts.separations.is_empty() {
+        return BTreeSet::new();
+    }
+    let held = compiled.roles_held(subject.user);
+    inactive(facts, &subject.user.name, &held, &subject.target.name, now)
 }
 
 /// The slices that must all allow. Where roles are locked, once without their permits, so that

@@ -76,6 +76,13 @@ pub(crate) enum Document {
         /// What must never be possible, and who may break it for a while.
         spec: InvariantSpec,
     },
+    /// Roles that nobody holds, or uses, together.
+    SeparationOfDuties {
+        /// What the separation is called.
+        metadata: Metadata,
+        /// Which roles, and how they are kept apart.
+        spec: SeparationSpec,
+    },
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -416,6 +423,29 @@ pub(crate) struct PolicySpec {
     /// One or more Cedar policies.
     #[schemars(length(min = 1))]
     cedar: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeparationSpec {
+    /// What it is for, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// The roles that are kept apart.
+    #[schemars(length(min = 2, max = 64))]
+    roles: Vec<String>,
+    /// How. Default: `static`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<SeparationModeSpec>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SeparationModeSpec {
+    /// Nobody holds two of the roles.
+    Static,
+    /// Somebody may hold several and uses the one they have a grant for.
+    Dynamic,
 }
 
 fn ssh_port() -> u16 {

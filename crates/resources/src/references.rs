@@ -208,6 +208,9 @@ fn links(resource: &Resource) -> Vec<Link> {
         Resource::Role(role) => role_links(role, &mut links),
         Resource::RoleAssignment(assignment) => assignment_links(assignment, &mut links),
         Resource::Invariant(invariant) => invariant_links(invariant, &mut links),
+        Resource::SeparationOfDuties(separation) => {
+            links.extend(separation.roles.iter().map(|role| to(Kind::Role, role)));
+        }
         Resource::Group(_) | Resource::Policy(_) => {}
     }
     links

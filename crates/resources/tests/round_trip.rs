@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis_domain::{
     Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Excepted, Exception,
     Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role, RoleAssignment,
-    Rule, SshCredential, SshTarget, Target, Tier, User,
+    Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target, Tier, User,
 };
 use portcullis_resources::fuzzing::fuzz_parse;
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
@@ -145,6 +145,16 @@ fn resource() -> impl Strategy<Value = Resource> {
             Resource::Policy(PolicyText { name: name.parse().unwrap(), description, cedar })
         }),
         invariant().prop_map(Resource::Invariant),
+        (name(), option::of(line()), btree_set(name(), 2..5), any::<bool>()).prop_map(
+            |(name, description, roles, dynamic)| {
+                Resource::SeparationOfDuties(SeparationOfDuties {
+                    name: name.parse().unwrap(),
+                    description,
+                    roles: parsed(roles),
+                    mode: if dynamic { SeparationMode::Dynamic } else { SeparationMode::Static },
+                })
+            }
+        ),
     ]
 }
 

@@ -23,6 +23,7 @@ mod master_key;
 mod nodes;
 mod open;
 mod page;
+mod pending_changes;
 mod requests;
 mod resources;
 mod rotation;
@@ -52,6 +53,7 @@ pub use master_key::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use nodes::Node;
 pub use open::OpenError;
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page};
+pub use pending_changes::MAX_OPEN_CHANGES;
 pub use requests::{
     CreateRequestError, MAX_PENDING_PER_USER, RequestFilter, RequestStateName, Transition,
     TransitionFailure,

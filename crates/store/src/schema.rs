@@ -17,7 +17,7 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS];
+const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -106,6 +106,13 @@ const SUBJECTS: &[&str] = &[
         created_at INT NOT NULL, forgotten_at INT)",
     "CREATE UNIQUE INDEX subjects_by_name ON subjects (name)",
     "CREATE INDEX subjects_by_claim ON subjects (claimed_on)",
+];
+
+/// Changes that wait for a second person, on whichever node that comes to.
+const PENDING_CHANGES: &[&str] = &[
+    "CREATE TABLE pending_changes (id TEXT PRIMARY KEY, state TEXT NOT NULL,
+        expires_at INT NOT NULL, document TEXT NOT NULL)",
+    "CREATE INDEX pending_changes_open ON pending_changes (state, expires_at)",
 ];
 
 /// Why a database is not at this code's version.

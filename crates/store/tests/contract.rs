@@ -12,6 +12,7 @@
 )]
 
 mod contract {
+    pub(crate) mod changes;
     pub(crate) mod credentials;
     pub(crate) mod durability;
     pub(crate) mod faults;
@@ -28,7 +29,9 @@ mod contract {
     pub(crate) mod subjects;
 }
 
-use contract::{credentials, durability, faults, grants, holds, locks, requests, resources};
+use contract::{
+    changes, credentials, durability, faults, grants, holds, locks, requests, resources,
+};
 use contract::{secrets, sequence, sessions, subjects};
 
 /// Makes a test of every contract for every database.
@@ -83,6 +86,11 @@ on_every_database! {
         pending_requests_are_bounded_per_user_even_when_made_at_once,
         a_request_nobody_decided_expires_once,
         an_unknown_request_is_not_found,
+    }
+    changes {
+        of_many_people_on_several_nodes_one_decides_a_change,
+        a_change_survives_a_restart_and_expires,
+        the_oldest_change_makes_room,
     }
     grants {
         revoking_ends_a_grant_once_and_says_when_it_was_over,

@@ -1,6 +1,7 @@
 //! Every endpoint: one file, one line in this list.
 
 mod apply;
+mod approve_change;
 mod approve_request;
 mod audit_checkpoint;
 mod audit_exports;
@@ -8,6 +9,7 @@ mod authorities;
 mod cancel_request;
 mod change_password;
 mod confirm_totp;
+mod deny_change;
 mod deny_request;
 mod drop_gate;
 mod enrol_totp;
@@ -19,6 +21,7 @@ mod healthz;
 mod kill_session;
 mod lift_hold;
 mod lift_lock;
+mod list_changes;
 mod list_grants;
 mod list_holds;
 mod list_locks;
@@ -43,6 +46,7 @@ mod request_access;
 mod reset_credentials;
 mod revoke_grant;
 mod search_audit;
+mod show_change;
 mod show_request;
 mod ssh_config;
 mod suggest_request;
@@ -69,6 +73,10 @@ pub static ENDPOINTS: &[Endpoint] = &[
     plan::ENDPOINT,
     prove::ENDPOINT,
     apply::ENDPOINT,
+    list_changes::ENDPOINT,
+    show_change::ENDPOINT,
+    approve_change::ENDPOINT,
+    deny_change::ENDPOINT,
     list_resources::ENDPOINT,
     export_resources::ENDPOINT,
     put_secret::ENDPOINT,

@@ -7,6 +7,7 @@
     reason = "tests stop at what they did not expect"
 )]
 
+mod changes;
 mod client;
 mod credentials;
 mod edge;
@@ -17,4 +18,5 @@ mod node;
 mod probes;
 mod requests;
 mod second_person;
+mod separation;
 mod streams;

@@ -110,6 +110,13 @@ async fn control_with(
     groups: &[(&str, &str)],
     solver: SolverSettings,
 ) -> Control {
+    let control = empty(directory).await;
+    bootstrap(&control, more, groups).await;
+    control
+}
+
+/// Use cases over a new store and log, before there is anybody.
+pub(crate) async fn empty(directory: &TempDir) -> Control {
     let clock = SystemClock::new();
     let now = clock.now();
     let url = format!("sqlite://{}", directory.path().join("portcullis.db").display());
@@ -142,7 +149,10 @@ async fn control_with(
         sign_in_lifetime: Duration::from_secs(3600),
         solver,
     };
-    let control = Control::new(gateway, settings);
+    Control::new(gateway, settings)
+}
+
+async fn bootstrap(control: &Control, more: &str, groups: &[(&str, &str)]) {
     let people = ["alice", "bob", "nora", WARDEN, STEWARD].into_iter().map(str::to_owned);
     let people: Vec<String> = people.chain((0..ADMINISTRATORS).map(administrator)).collect();
     let users = people.iter().map(|name| BootstrapUser {
@@ -156,7 +166,6 @@ async fn control_with(
         text: resources(&people, groups) + more,
     }];
     control.bootstrap(&"alice".parse().unwrap(), files, users.collect()).await.unwrap();
-    control
 }
 
 /// The name of one of those people.

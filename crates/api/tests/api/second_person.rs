@@ -80,7 +80,7 @@ async fn what_was_asked_for_ends_when_the_target_is_another_one() {
     let (warden, steward) = (node.sign_in(WARDEN).await, node.sign_in(STEWARD).await);
     let role = "kind: Role\nmetadata: {name: shells}\nspec: {allow: [{actions: [shell]}]}\n---\n\
         kind: RoleAssignment\nmetadata: {name: shells}\nspec: {role: shells, users: [bob]}\n";
-    assert_eq!(apply(&node, &warden, role).await.status, 200, "others may be given a role");
+    takes_two(&node, &warden, &steward, role).await;
     let bob = node.sign_in("bob").await;
     let body = json!({"target": "web-1", "duration": "1h", "reason": "look"}).to_string();
     let asked = node.call("POST", "/v1/requests", Some(&bob), Some(&body)).await;

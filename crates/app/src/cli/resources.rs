@@ -156,7 +156,7 @@ impl Get {
     }
 }
 
-fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
+pub(super) fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
     if plan.changes.is_empty() {
         return out.line("nothing to change");
     }
@@ -169,6 +169,9 @@ fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
         out.line("")?;
         plan.reach.iter().try_for_each(|reach| print_reach(out, reach))?;
     }
+    plan.not_separated.iter().try_for_each(|who| {
+        out.line(&out.tone(Tone::Notice, &format!("not separated: {}", escape::line(who))))
+    })?;
     match &plan.proof {
         Some(proof) => {
             out.line("")?;

@@ -1,6 +1,6 @@
 //! Resources, plans, explanations and secrets.
 
-use portcullis_domain::{ActionKind, Login, TargetName, Timestamp, UserName};
+use portcullis_domain::{ActionKind, ChangeId, Login, TargetName, Timestamp, UserName};
 use portcullis_proof::Report;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,10 @@ pub struct PlanView {
     pub changes: Vec<ChangeView>,
     /// Changes of reach.
     pub reach: Vec<ReachView>,
+    /// Who plays several parts that are best separate: requester, approver, policy author, reader of
+    /// the log, unlocker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_separated: Vec<String>,
     /// The invariants, where the change touches what they are about.
     #[serde(default)]
     pub proof: Option<InvariantsView>,
@@ -59,6 +63,42 @@ pub struct InvariantsView {
     pub report: Report,
     /// Why a change with this outcome is refused; `None` if it is not.
     pub refused: Option<String>,
+}
+
+/// A change that waits, or waited, for a second person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NotedChangeView {
+    /// Its id.
+    pub id: ChangeId,
+    /// Who proposed it.
+    pub author: UserName,
+    /// Why it takes two people.
+    pub why: String,
+    /// When it was proposed.
+    pub at: Timestamp,
+    /// Until when it can be decided.
+    pub expires: Timestamp,
+    /// `pending`, `approved`, `denied` or `expired`.
+    pub state: String,
+    /// Who decided it.
+    pub decided_by: Option<UserName>,
+    /// Whether the caller may approve it.
+    pub can_decide: bool,
+    /// Of one change: whether it is still what was proposed.
+    #[serde(default)]
+    pub is_current: bool,
+    /// Of one change that waits: what it would do.
+    #[serde(default)]
+    pub plan: Option<PlanView>,
+}
+
+/// Which changes to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesQuery {
+    /// Those that were decided or expired, too.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// One resource added, changed or removed.

@@ -6,6 +6,7 @@ mod environment;
 mod invariant;
 mod people;
 mod role;
+mod separation;
 mod target;
 
 pub use self::target::LEGACY_ALGORITHMS;
@@ -58,6 +59,9 @@ pub(crate) fn document(reader: &mut Reader<'_>, root: &Node) -> Read<(Resource, 
         Kind::RoleAssignment => people::assignment(reader, &parts).map(Resource::RoleAssignment),
         Kind::Policy => role::policy(reader, &parts).map(Resource::Policy),
         Kind::Invariant => invariant::invariant(reader, &parts).map(Resource::Invariant),
+        Kind::SeparationOfDuties => {
+            separation::separation(reader, &parts).map(Resource::SeparationOfDuties)
+        }
     };
     resource.map(|resource| (resource, at))
 }
@@ -178,6 +182,7 @@ pub(crate) const SPECS: &[(Kind, &[&str])] = &[
     (Kind::RoleAssignment, people::ASSIGNMENT_SPEC),
     (Kind::Policy, role::POLICY_SPEC),
     (Kind::Invariant, invariant::SPEC),
+    (Kind::SeparationOfDuties, separation::SPEC),
 ];
 
 /// The fields of what stands inside specs, by its name in the schema.

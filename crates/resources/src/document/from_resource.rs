@@ -3,8 +3,8 @@
 
 use portcullis_domain::{
     Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, RequestTerms,
-    Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget, Target, Threshold, Tier, User,
-    format_duration,
+    Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential,
+    SshTarget, Target, Threshold, Tier, User, format_duration,
 };
 
 use super::*;
@@ -34,6 +34,19 @@ impl From<&Resource> for Document {
             },
             Resource::Invariant(r) => {
                 Self::Invariant { metadata: named(&r.name), spec: InvariantSpec::from(r) }
+            }
+            Resource::SeparationOfDuties(SeparationOfDuties { name, description, roles, mode }) => {
+                Self::SeparationOfDuties {
+                    metadata: named(name),
+                    spec: SeparationSpec {
+                        description: description.clone(),
+                        roles: texts(roles),
+                        mode: Some(match mode {
+                            SeparationMode::Static => SeparationModeSpec::Static,
+                            SeparationMode::Dynamic => SeparationModeSpec::Dynamic,
+                        }),
+                    },
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SubjectId, TargetName,
-    Timestamp, UserName,
+    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SubjectId,
+    TargetName, Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -160,6 +160,7 @@ text_args!(
     TargetName,
     EnvironmentName,
     GrantId,
+    ChangeId,
     HoldId,
     LockId,
     RequestId,

@@ -1,0 +1,31 @@
+//! `GET /v1/changes`. Changes that wait for a second person.
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing::on;
+use portcullis_control::Control;
+use portcullis_control::view::{ChangesQuery, NotedChangeView};
+use portcullis_domain::ControlAction;
+
+use crate::body::Asked;
+use crate::caller::Caller;
+use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::problem::Problem;
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    method: Method::Get,
+    path: "/v1/changes",
+    summary: "changes that wait for a second person",
+    right: Right::Control(ControlAction::ReadResources),
+    weight: Weight::Light,
+    example: Example { target: "/v1/changes?all=true", body: None },
+    route: |method| on(method, handle),
+};
+
+async fn handle(
+    State(control): State<Control>,
+    caller: Caller,
+    Asked(query): Asked<ChangesQuery>,
+) -> Result<Json<Vec<NotedChangeView>>, Problem> {
+    Ok(Json(control.changes(caller.who(), query.all).await?))
+}

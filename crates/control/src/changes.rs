@@ -1,0 +1,166 @@
+//! Changes that wait for a second person: list, show, approve, deny.
+//!
+//! Approving plans the same files again, by the second person and against what is in force now: if
+//! that is not exactly what the first proposed, it is not what they agreed to.
+
+use std::str::FromStr;
+
+use portcullis_domain::audit::{Activity, Outcome};
+use portcullis_domain::{ChangeId, ChangeState, ControlAction, PendingChange};
+use portcullis_gateway::Authenticated;
+use portcullis_store::{MAX_PAGE, Page};
+
+use crate::access::ends_with;
+use crate::resources::view;
+use crate::right::reason;
+use crate::view::{NotedChangeView, PlanBody, PlanView, ReasonBody, ResourceFile};
+use crate::{Control, ControlError, ErrorKind};
+
+impl Control {
+    /// Changes that wait; all of the latest, with `all`.
+    pub async fn changes(
+        &self,
+        who: &Authenticated,
+        all: bool,
+    ) -> Result<Vec<NotedChangeView>, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let now = self.gateway().now();
+        let store = self.gateway().store();
+        let found = match all {
+            true => store.changes_noted(Page::default()).await?,
+            false => store.open_changes(now).await?,
+        };
+        Ok(found.iter().map(|change| self.noted(who, change)).collect())
+    }
+
+    /// One change, with what it would do now.
+    pub async fn change(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<NotedChangeView, ControlError> {
+        self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
+        let change = self.find_change(id).await?;
+        let mut noted = self.noted(who, &change);
+        if change.open(self.gateway().now()) {
+            let proposal = self.propose(who, body(&change)).await?;
+            noted.is_current = proposal.guard.digest == change.digest;
+            noted.plan = Some(view(&proposal, proposal.revision));
+        }
+        Ok(noted)
+    }
+
+    /// Agrees to a change another person proposed, and puts it in force.
+    ///
+    /// INVARIANT (nobody alone): the author never approves it, nor does who gains by it; and what is
+    /// applied is what was proposed, to the letter.
+    pub async fn approve_change(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<PlanView, ControlError> {
+        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
+        let change = self.find_change(id).await?;
+        let event =
+            self.event(who, Activity::ResourceApply).detail("change", change.id.to_string());
+        self.must_have_settled_factor(who, event.clone()).await?;
+        let now = self.gateway().now();
+        if let Err(error) = change.clone().approve(who.user().clone(), now) {
+            self.audit(event.outcome(Outcome::Refused(error.to_string()))).await?;
+            return Err(error.into());
+        }
+        let proposal = self.propose(who, body(&change)).await?;
+        if proposal.guard.digest != change.digest {
+            let why = format!(
+                "the resources have changed since `{}` proposed this; they must apply the files again",
+                change.author
+            );
+            self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
+            return Err(ControlError::new(ErrorKind::Conflict, "change_outdated", why));
+        }
+        let in_the_way = proposal.guard.own_gain().map(str::to_owned);
+        if let Some(why) = in_the_way.or_else(|| proposal.nobody_left.clone()) {
+            return self.refuse(event, &why).await;
+        }
+        self.must_be_proved(who, &proposal).await?;
+        let settled = self.settle_change(who, change.id).await?;
+        self.carry_out(who, &proposal, Some(settled.author)).await
+    }
+
+    /// Refuses a change, or withdraws one's own.
+    pub async fn deny_change(
+        &self,
+        who: &Authenticated,
+        id: &str,
+        body: ReasonBody,
+    ) -> Result<NotedChangeView, ControlError> {
+        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
+        let why = reason(&body.reason)?;
+        let change = self.find_change(id).await?;
+        let event = self
+            .event(who, Activity::ResourceApply)
+            .detail("change", change.id.to_string())
+            .detail("denied", true)
+            .detail("reason", why.clone());
+        self.audit(event).await?;
+        let (by, now) = (who.user().clone(), self.gateway().now());
+        let decide = |change: PendingChange| change.deny(by, why, now);
+        let denied = self.gateway().store().decide_change(change.id, decide).await?;
+        Ok(self.noted(who, &denied))
+    }
+
+    fn noted(&self, who: &Authenticated, change: &PendingChange) -> NotedChangeView {
+        let now = self.gateway().now();
+        let state = match (&change.state, change.open(now)) {
+            (ChangeState::Pending, false) => "expired",
+            (state, _) => state.as_str(),
+        };
+        NotedChangeView {
+            id: change.id,
+            author: change.author.clone(),
+            why: change.why.clone(),
+            at: change.at,
+            expires: change.expires(),
+            state: state.to_owned(),
+            decided_by: match &change.state {
+                ChangeState::Pending => None,
+                ChangeState::Approved { by, .. } | ChangeState::Denied { by, .. } => {
+                    Some(by.clone())
+                }
+            },
+            can_decide: change.open(now)
+                && change.author != *who.user()
+                && self.holds(who, ControlAction::ApplyResources),
+            is_current: false,
+            plan: None,
+        }
+    }
+
+    async fn find_change(&self, id: &str) -> Result<PendingChange, ControlError> {
+        let page = Page { before: None, limit: MAX_PAGE };
+        let all = self.gateway().store().changes_noted(page).await?;
+        let exact = ChangeId::from_str(id).ok();
+        let named = |change: &PendingChange| match exact {
+            Some(exact) => change.id == exact,
+            None => ends_with(&change.id.to_string(), id),
+        };
+        let mut found = all.into_iter().filter(named);
+        match (found.next(), found.next()) {
+            (Some(change), None) => Ok(change),
+            (Some(_), Some(_)) => Err(ControlError::invalid("give more of the change's id")),
+            (None, _) => Err(ControlError::not_found(format!("change `{}`", id.escape_debug()))),
+        }
+    }
+}
+
+fn body(change: &PendingChange) -> PlanBody {
+    let file = |file: &portcullis_domain::ChangeFile| ResourceFile {
+        name: file.name.clone(),
+        text: file.text.clone(),
+    };
+    PlanBody {
+        files: change.files.iter().map(file).collect(),
+        prune: change.prune,
+        expected_revision: None,
+    }
+}
