@@ -153,7 +153,7 @@ impl Control {
     }
 
     /// INVARIANT (nobody alone): prolonging is asked for like the first time, for exactly what the
-    /// grant is for, and what nobody approved is not prolonged.
+    /// grant is for.
     async fn extension(
         &self,
         who: &Authenticated,
@@ -169,10 +169,6 @@ impl Control {
         if !grant.active(now) {
             let why = "the grant is over; ask again for what you need";
             return Err(ControlError::new(ErrorKind::Conflict, "grant_over", why));
-        }
-        if !matches!(grant.source, GrantSource::Request { .. }) {
-            let why = "broken glass is not prolonged; ask for access, so that someone approves";
-            return Err(ControlError::new(ErrorKind::Conflict, "not_extendable", why));
         }
         if !body.actions.is_empty() || body.login.is_some() || body.environment.is_some() {
             let why = "an extension is for exactly what the grant is for; leave the rest out";

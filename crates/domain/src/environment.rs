@@ -58,9 +58,6 @@ pub struct RequestTerms {
     /// A pending request expires after this long.
     #[serde(with = "human")]
     pub expire_after: Duration,
-    /// Approvers are reminded this often; `None`: never.
-    #[serde(with = "human::option")]
-    pub remind_every: Option<Duration>,
     /// Who else may approve once a request has waited for long.
     pub escalation: Option<Escalation>,
     /// What a ticket must look like, see [`ticket_matches`]; `None`: no ticket is needed.
@@ -69,7 +66,7 @@ pub struct RequestTerms {
 
 impl Default for RequestTerms {
     fn default() -> Self {
-        Self { expire_after: REQUEST_LIFETIME, remind_every: None, escalation: None, ticket: None }
+        Self { expire_after: REQUEST_LIFETIME, escalation: None, ticket: None }
     }
 }
 

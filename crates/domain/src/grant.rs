@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
-use crate::id::{GrantId, RequestId, ReviewId};
+use crate::id::{GrantId, RequestId};
 use crate::name::{Login, RoleName, TargetName, UserName};
 use crate::time::Timestamp;
 
@@ -20,23 +20,13 @@ pub enum GrantSource {
         /// Who approved.
         approved_by: Vec<UserName>,
     },
-    /// Broken glass: nobody approved; a review follows.
-    BreakGlass {
-        /// The entry among the requests that says why.
-        request: RequestId,
-        /// The role that allows it.
-        role: RoleName,
-        /// The review that must be closed before the next use.
-        review: ReviewId,
-    },
 }
 
 impl GrantSource {
-    /// The request, or the entry among the requests, that it comes of.
+    /// The request that it comes of.
     pub const fn request(&self) -> RequestId {
-        match self {
-            Self::Request { request, .. } | Self::BreakGlass { request, .. } => *request,
-        }
+        let Self::Request { request, .. } = self;
+        *request
     }
 }
 
@@ -94,11 +84,6 @@ impl Grant {
     /// Every target it is to.
     pub fn targets(&self) -> impl Iterator<Item = &TargetName> {
         std::iter::once(&self.target).chain(&self.also)
-    }
-
-    /// Whether it comes of broken glass by this role.
-    pub fn breaks_glass_by(&self, name: &RoleName) -> bool {
-        matches!(&self.source, GrantSource::BreakGlass { role, .. } if role == name)
     }
 
     /// Whether it is in force at `now` for this action by this login.

@@ -117,14 +117,6 @@ id!(
     /// A change of resources that waits for a second person.
     ChangeId, "chg"
 );
-id!(
-    /// A review of a use of broken glass.
-    ReviewId, "rev"
-);
-id!(
-    /// A notification on its way to somebody.
-    NoticeId, "ntc"
-);
 
 #[cfg(test)]
 mod tests {

@@ -209,7 +209,7 @@ impl World {
         ids.dedup();
         assert_eq!(ids.len(), self.grants.len(), "one request, one grant");
         for grant in &self.grants {
-            let GrantSource::Request { approved_by, .. } = &grant.source else { panic!() };
+            let GrantSource::Request { approved_by, .. } = &grant.source;
             let mut people = approved_by.clone();
             people.sort();
             people.dedup();
@@ -275,7 +275,6 @@ fn asked(now: Timestamp, extends: Option<Extension>) -> AccessRequest {
         rule: of("leads"),
         terms: RequestTerms {
             expire_after: Duration::from_secs(7200),
-            remind_every: None,
             escalation: Some(crate::environment::Escalation {
                 after: Duration::from_secs(3600),
                 groups: [GroupName::new("owners").unwrap()].into(),

@@ -213,10 +213,6 @@ pub(crate) struct RequestsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
     expire_after: Option<String>,
-    /// How often approvers are reminded of it. Default: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
-    remind_every: Option<String>,
     /// Who else may approve once it has waited for long.
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation: Option<EscalationSpec>,

@@ -249,13 +249,9 @@ fn approval() -> impl Strategy<Value = ApprovalRule> {
 fn request_terms() -> impl Strategy<Value = RequestTerms> {
     let escalation = (seconds(1), btree_set(name(), 1..3))
         .prop_map(|(after, groups)| Escalation { after, groups: parsed(groups) });
-    (seconds(1), option::of(seconds(60)), option::of(escalation), option::of("[A-Z]{2,4}-#[*]?"))
-        .prop_map(|(expire_after, remind_every, escalation, ticket)| RequestTerms {
-            expire_after,
-            remind_every,
-            escalation,
-            ticket,
-        })
+    (seconds(1), option::of(escalation), option::of("[A-Z]{2,4}-#[*]?")).prop_map(
+        |(expire_after, escalation, ticket)| RequestTerms { expire_after, escalation, ticket },
+    )
 }
 
 fn environment() -> impl Strategy<Value = Environment> {

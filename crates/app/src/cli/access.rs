@@ -409,19 +409,15 @@ fn print_grants(out: Out, found: &[Grant]) -> Result<(), Failure> {
     let rows = found
         .iter()
         .map(|grant| {
-            let by = match &grant.source {
-                GrantSource::Request { approved_by, .. } => {
-                    approved_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-                }
-                GrantSource::BreakGlass { role, .. } => format!("nobody: broken glass by {role}"),
-            };
+            let GrantSource::Request { approved_by, .. } = &grant.source;
+            let by: Vec<_> = approved_by.iter().map(ToString::to_string).collect();
             vec![
                 short(grant.id),
                 grant.user.to_string(),
                 targets(grant.targets()),
                 limits(grant),
                 standing(grant, now),
-                by,
+                by.join(", "),
             ]
         })
         .collect();

@@ -2,7 +2,6 @@
 //! `approval_for` and `requests`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use portcullis_domain::approval::{MAX_DEPTH, MAX_LEAVES};
 use portcullis_domain::{ActionKind, ApprovalRule, Escalation, GroupName, Kind, RequestTerms};
@@ -16,11 +15,9 @@ use crate::reader::{Fields, Noted, Read, Reader};
 pub(crate) const MAX_APPROVALS: u32 = 100;
 /// Longest pattern for tickets, in bytes.
 const MAX_TICKET_BYTES: usize = 128;
-/// Reminders come no more often than this.
-const LEAST_BETWEEN_REMINDERS: Duration = Duration::from_secs(60);
 
 pub(crate) const APPROVAL: &[&str] = &["group", "groups", "count", "all", "any"];
-pub(crate) const REQUESTS: &[&str] = &["expire_after", "remind_every", "escalation", "ticket"];
+pub(crate) const REQUESTS: &[&str] = &["expire_after", "escalation", "ticket"];
 pub(crate) const ESCALATION: &[&str] = &["after", "groups"];
 
 pub(super) fn approval(reader: &mut Reader<'_>, node: &Node) -> Read<ApprovalRule> {
@@ -154,8 +151,6 @@ pub(super) fn approval_for(
 pub(super) fn requests(reader: &mut Reader<'_>, node: &Node) -> Read<RequestTerms> {
     let fields = reader.fields(node, "`requests`", REQUESTS)?;
     let expire_after = fields.optional(reader, "expire_after", at_least_a_second);
-    let remind_every = fields
-        .optional(reader, "remind_every", |r, node| r.duration(node, LEAST_BETWEEN_REMINDERS));
     let escalation = fields.optional(reader, "escalation", |r, node| {
         let fields = r.fields(node, "`escalation`", ESCALATION)?;
         let after =
@@ -173,7 +168,6 @@ pub(super) fn requests(reader: &mut Reader<'_>, node: &Node) -> Read<RequestTerm
     });
     Ok(RequestTerms {
         expire_after: expire_after?.unwrap_or(portcullis_domain::request::REQUEST_LIFETIME),
-        remind_every: remind_every?,
         escalation: escalation?,
         ticket: ticket?,
     })

@@ -122,10 +122,9 @@ fn approval_rule(rule: &ApprovalRule) -> ApprovalSpec {
 }
 
 fn request_terms(terms: &RequestTerms) -> RequestsSpec {
-    let RequestTerms { expire_after, remind_every, escalation, ticket } = terms;
+    let RequestTerms { expire_after, escalation, ticket } = terms;
     RequestsSpec {
         expire_after: Some(format_duration(*expire_after)),
-        remind_every: remind_every.map(format_duration),
         escalation: escalation.as_ref().map(|Escalation { after, groups }| EscalationSpec {
             after: format_duration(*after),
             groups: texts(groups),
