@@ -12,8 +12,8 @@ use portcullis_domain::environment::ticket_matches;
 use portcullis_domain::request::{Extension, MAX_REQUEST_TARGETS};
 use portcullis_domain::{
     Access, AccessRequest, ActionKind, Environment, EnvironmentName, Facts, Grant, GrantId,
-    GrantSource, Login, RequestId, RequestState, RoleName, Scope, Target, TargetName, Timestamp,
-    UserName, format_duration, parse_duration,
+    GrantSource, Login, RequestId, RequestState, RoleName, Rule, Scope, Target, TargetName,
+    Timestamp, UserName, format_duration, parse_duration,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
 
@@ -300,13 +300,19 @@ fn of_role(
     wanted: &BTreeSet<ActionKind>,
 ) -> Result<(BTreeSet<TargetName>, BTreeSet<ActionKind>), ControlError> {
     let held = facts.roles_of(user).contains_key(name);
-    let Some(role) = facts.roles.get(name).filter(|_| held) else {
+    if !held {
         let why = format!("you do not hold a role `{name}`; a request cannot change that");
         return Err(ControlError::new(ErrorKind::NotFound, "not_eligible", why));
-    };
-    let selected = |target: &&Target| role.allow.iter().any(|rule| rule.selects(target));
+    }
+    let given = facts.with_inherited(name);
+    let rules: Vec<&Rule> = given
+        .iter()
+        .filter_map(|role| facts.roles.get(role))
+        .flat_map(|role| &role.allow)
+        .collect();
+    let selected = |target: &&Target| rules.iter().any(|rule| rule.selects(target));
     let targets = facts.targets.values().filter(selected).map(|target| target.name.clone());
-    let all = role.allow.iter().flat_map(|rule| rule.actions.iter().copied());
+    let all = rules.iter().flat_map(|rule| rule.actions.iter().copied());
     let all: BTreeSet<ActionKind> = all.collect();
     if let Some(other) = wanted.difference(&all).next() {
         return Err(ControlError::invalid(format!("role `{name}` does not allow `{other}`")));

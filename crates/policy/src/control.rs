@@ -109,9 +109,12 @@ pub fn allowed(
 /// Whether a role gives nothing because its holder holds another one that it is kept apart from.
 fn kept_apart(facts: &Facts, role: &RoleName, held: &BTreeMap<RoleName, Vec<String>>) -> bool {
     let apart = facts.separations.values().filter(|found| found.mode == SeparationMode::Static);
-    apart
-        .filter(|found| found.roles.contains(role))
-        .any(|found| found.roles.iter().any(|other| other != role && held.contains_key(other)))
+    let mut broken = apart
+        .map(|found| found.roles.iter().filter(|name| held.contains_key(*name)).collect::<Vec<_>>())
+        .filter(|both| both.len() > 1)
+        .flatten();
+    // What it inherits it would give too.
+    broken.any(|name| facts.with_inherited(name).contains(role))
 }
 
 /// Whether someone may take part in an approval by this rule: in one of its groups, enabled, not

@@ -418,7 +418,17 @@ fn inactive_roles<'a>(
         return BTreeSet::new();
     }
     let held = compiled.roles_held(subject.user);
-    inactive(facts, &subject.user.name, &held, &subject.target.name, now)
+    let mut found = inactive(facts, &subject.user.name, &held, &subject.target.name, now);
+    // What an inactive role inherits it would allow too.
+    let inherits = found.iter().filter_map(|role| facts.roles.get(*role));
+    let waiting: Vec<&RoleName> = inherits.flat_map(|role| &role.inherits).collect();
+    let mut waiting = waiting;
+    while let Some(next) = waiting.pop() {
+        if found.insert(next) {
+            waiting.extend(facts.roles.get(next).into_iter().flat_map(|role| &role.inherits));
+        }
+    }
+    found
 }
 
 /// The slices that must all allow. Where roles are locked, once without their permits, so that

@@ -33,7 +33,12 @@ fn rules() -> String {
 }
 
 /// Each would make bob a checker beside a writer, or nora a writer beside a checker.
-const WAYS: [(&str, &str); 5] = [
+const WAYS: [(&str, &str); 6] = [
+    (
+        "by inheritance",
+        "kind: Role\nmetadata: {name: both}\nspec: {inherits: [checker]}\n---\n\
+         kind: RoleAssignment\nmetadata: {name: more}\nspec: {role: both, users: [bob]}\n",
+    ),
     (
         "directly",
         "kind: RoleAssignment\nmetadata: {name: more}\nspec: {role: checker, users: [bob]}\n",
@@ -77,7 +82,7 @@ async fn no_file_by_whatever_call_gives_somebody_roles_that_are_kept_apart() {
         }
         assert!(node.call("GET", "/v1/changes", Some(&warden), None).await.json() == json!([]));
     }
-    let answer = send(&node, &warden, "/v1/apply", WAYS[1].1).await;
+    let answer = send(&node, &warden, "/v1/apply", WAYS[2].1).await;
     for named in ["`bob`", "`writers`", "`checkers`", "`write-or-check`"] {
         assert!(answer.text().contains(named), "{named} is not named: {}", answer.text());
     }
