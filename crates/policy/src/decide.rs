@@ -14,10 +14,9 @@ use portcullis_domain::{
     Login, Query, RoleName, Terms, Timestamp,
 };
 
-use portcullis_domain::separation::inactive;
-
 use crate::circumstances::{Circumstances, Detail};
 use crate::engine::Verdict;
+use crate::inactive::inactive_roles;
 use crate::policies::{Compiled, Policies};
 use crate::slice::{Slice, Subject, Without};
 
@@ -404,31 +403,6 @@ fn role_locks<'a>(
         .collect();
     on_roles.extend(inherited);
     on_roles
-}
-
-/// Roles the person holds that separation of duties keeps from giving anything here. They are
-/// looked up only where something is kept apart.
-fn inactive_roles<'a>(
-    compiled: &Compiled,
-    facts: &'a Facts,
-    subject: Subject<'a>,
-    now: Timestamp,
-) -> BTreeSet<&'a RoleName> {
-    if facts.separations.is_empty() {
-        return BTreeSet::new();
-    }
-    let held = compiled.roles_held(subject.user);
-    let mut found = inactive(facts, &subject.user.name, &held, &subject.target.name, now);
-    // What an inactive role inherits it would allow too.
-    let inherits = found.iter().filter_map(|role| facts.roles.get(*role));
-    let waiting: Vec<&RoleName> = inherits.flat_map(|role| &role.inherits).collect();
-    let mut waiting = waiting;
-    while let Some(next) = waiting.pop() {
-        if found.insert(next) {
-            waiting.extend(facts.roles.get(next).into_iter().flat_map(|role| &role.inherits));
-        }
-    }
-    found
 }
 
 /// The slices that must all allow. Where roles are locked, once without their permits, so that

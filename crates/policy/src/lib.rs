@@ -19,6 +19,7 @@ mod compile;
 mod decide;
 mod engine;
 mod explain;
+mod inactive;
 mod like;
 mod limits;
 mod policies;
