@@ -110,13 +110,13 @@ async fn control_with(
     groups: &[(&str, &str)],
     solver: SolverSettings,
 ) -> Control {
-    let control = empty(directory).await;
+    let control = empty(directory, solver).await;
     bootstrap(&control, more, groups).await;
     control
 }
 
 /// Use cases over a new store and log, before there is anybody.
-pub(crate) async fn empty(directory: &TempDir) -> Control {
+pub(crate) async fn empty(directory: &TempDir, solver: SolverSettings) -> Control {
     let clock = SystemClock::new();
     let now = clock.now();
     let url = format!("sqlite://{}", directory.path().join("portcullis.db").display());

@@ -91,7 +91,7 @@ async fn no_file_by_whatever_call_gives_somebody_roles_that_are_kept_apart() {
 #[tokio::test]
 async fn the_first_start_refuses_them_too() {
     let directory = tempfile::TempDir::new().unwrap();
-    let control = crate::node::empty(&directory).await;
+    let control = crate::node::empty(&directory, Default::default()).await;
     let people = "kind: User\nmetadata: {name: bob}\nspec: {groups: [checkers]}\n";
     let text = format!(
         "kind: Group\nmetadata: {{name: leads}}\nspec: {{}}\n---\nkind: User\nmetadata: {{name: nora}}\n\
