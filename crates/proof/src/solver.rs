@@ -122,7 +122,11 @@ pub fn version(program: &Path) -> Result<String, SolverError> {
     drop(child.kill());
     drop(child.wait());
     match first {
-        Ok(Some(line)) if line.contains("cvc5") => Ok(line.trim().chars().take(120).collect()),
+        Ok(Some(line)) if line.contains("cvc5") => {
+            // cvc5 introduces itself in a sentence: "This is cvc5 version 1.0.3".
+            let line = line.trim();
+            Ok(line.strip_prefix("This is ").unwrap_or(line).chars().take(120).collect())
+        }
         _ => Err(SolverError::NotASolver { program: named() }),
     }
 }

@@ -12,7 +12,7 @@ use crate::name::UserName;
 pub const SOURCE_SEALED_AT: &str = "/src_endpoint/name";
 
 /// Details that say nothing about a person: ids, hashes, and words from a fixed list.
-pub const PUBLIC_DETAILS: [&str; 43] = [
+pub const PUBLIC_DETAILS: [&str; 44] = [
     "action",
     "actions",
     "cause",
@@ -54,6 +54,7 @@ pub const PUBLIC_DETAILS: [&str; 43] = [
     "version",
     "vkey",
     "what",
+    "witness",
     "role",
     "rule",
 ];
