@@ -58,7 +58,7 @@ pub(super) async fn played_searched_verified(
     let ended = tour.carol.run(&arguments).await?;
     tour.ended("a copy verifies without the node", &ended, 0, "as they were logged")?;
     let changed = change_one_letter(&copy)?;
-    tour.holds("in the copy, one `alice` becomes `alicf`", changed > 0, "no entry names alice")?;
+    tour.holds("in the copy, one `prod-web` becomes `prod-wed`", changed > 0, "no entry names it")?;
     let ended = tour.carol.run(&arguments).await?;
     tour.ended("the changed copy does not, and the entry is named", &ended, 5, "entry `")
 }
@@ -115,7 +115,7 @@ fn copy_directory(from: &Path, to: &Path) -> Result<(), Failure> {
 /// keeps the beginnings of an unfinished bundle, too. Gives how many files were changed.
 fn change_one_letter(log: &Path) -> Result<usize, Failure> {
     let failed = |error: std::io::Error| Failure::because("the copy cannot be changed", &error);
-    let name = b"\"alice\"";
+    let name = b"\"prod-web\"";
     let mut changed = 0;
     let mut directories = vec![log.join("tile/entries")];
     while let Some(directory) = directories.pop() {
@@ -127,8 +127,8 @@ fn change_one_letter(log: &Path) -> Result<usize, Failure> {
             }
             let mut bytes = std::fs::read(&path).map_err(failed)?;
             let at = bytes.windows(name.len()).position(|window| window == name);
-            if let Some(byte) = at.and_then(|at| bytes.get_mut(at + 5)) {
-                *byte = b'f';
+            if let Some(byte) = at.and_then(|at| bytes.get_mut(at + 8)) {
+                *byte = b'd';
                 std::fs::write(&path, &bytes).map_err(failed)?;
                 changed += 1;
             }
