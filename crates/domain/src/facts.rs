@@ -8,7 +8,7 @@ use crate::invariant::Invariant;
 use crate::lock::Lock;
 use crate::name::{EnvironmentName, GroupName, PolicyName, RoleName, TargetName, UserName};
 use crate::resource::Resource;
-use crate::role::{Group, PolicyText, Role, RoleAssignment};
+use crate::role::{Group, PolicyText, Role, RoleAssignment, with_inherited};
 use crate::separation::SeparationOfDuties;
 use crate::target::Target;
 use crate::time::Timestamp;
@@ -108,19 +108,10 @@ impl Facts {
         roles
     }
 
-    /// A role and every role it inherits, at any distance. Ends also where roles inherit each other
-    /// in a circle.
+    /// A role and every role it inherits, at any distance.
     pub fn with_inherited(&self, role: &RoleName) -> BTreeSet<RoleName> {
-        let mut found = BTreeSet::from([role.clone()]);
-        let mut waiting = vec![role];
-        while let Some(next) = waiting.pop() {
-            for inherited in self.roles.get(next).into_iter().flat_map(|role| &role.inherits) {
-                if found.insert(inherited.clone()) {
-                    waiting.push(inherited);
-                }
-            }
-        }
-        found
+        let found = with_inherited(role, |name| self.roles.get(name).map(|role| &role.inherits));
+        found.into_iter().cloned().collect()
     }
 
     /// Grants of a user on a target in force at `now`.

@@ -58,6 +58,24 @@ impl Rule {
     }
 }
 
+/// A role and every role it inherits, at any distance, by what `parents` says of each. Ends also
+/// where roles inherit each other in a circle.
+pub fn with_inherited<'a>(
+    role: &'a RoleName,
+    parents: impl Fn(&RoleName) -> Option<&'a BTreeSet<RoleName>>,
+) -> BTreeSet<&'a RoleName> {
+    let mut found = BTreeSet::from([role]);
+    let mut waiting = vec![role];
+    while let Some(next) = waiting.pop() {
+        for inherited in parents(next).into_iter().flatten() {
+            if found.insert(inherited) {
+                waiting.push(inherited);
+            }
+        }
+    }
+    found
+}
+
 /// What someone may do with Portcullis itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

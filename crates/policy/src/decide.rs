@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_domain::action::MAX_ACTION_TEXT_BYTES;
+use portcullis_domain::role::with_inherited;
 use portcullis_domain::{
     Access, Action, ActionKind, Authentication, Decision, Denial, Facts, Grant, Lock, LockSubject,
     Login, Query, RoleName, Terms, Timestamp,
@@ -381,7 +382,7 @@ impl<'a> Case<'a> {
 /// Locks in force on roles the person holds. Roles are looked up only where there is such a lock:
 /// a person may hold very many.
 fn role_locks<'a>(
-    compiled: &'a Compiled,
+    compiled: &Compiled,
     facts: &'a Facts,
     subject: Subject<'_>,
     now: Timestamp,
@@ -399,7 +400,10 @@ fn role_locks<'a>(
     // What a locked role inherits it would allow too.
     let inherited: Vec<_> = on_roles
         .iter()
-        .flat_map(|(lock, role)| compiled.inherited(role).map(move |name| (*lock, name)))
+        .flat_map(|(lock, role)| {
+            let all = with_inherited(role, |name| facts.roles.get(name).map(|role| &role.inherits));
+            all.into_iter().filter(move |name| name != role).map(|name| (*lock, name))
+        })
         .collect();
     on_roles.extend(inherited);
     on_roles

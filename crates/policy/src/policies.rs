@@ -281,22 +281,6 @@ impl Compiled {
             && self.roles.values().zip(facts.roles.values()).all(|(a, b)| a.role == *b)
     }
 
-    /// Every role this one inherits, at any distance.
-    pub(crate) fn inherited(&self, role: &RoleName) -> impl Iterator<Item = &RoleName> {
-        let mut found: BTreeSet<&RoleName> = BTreeSet::new();
-        let mut waiting: Vec<&RoleName> = self.parents(role).collect();
-        while let Some(next) = waiting.pop() {
-            if found.insert(next) {
-                waiting.extend(self.parents(next));
-            }
-        }
-        found.into_iter()
-    }
-
-    fn parents(&self, role: &RoleName) -> impl Iterator<Item = &RoleName> {
-        self.roles.get(role).into_iter().flat_map(|role| &role.role.inherits)
-    }
-
     /// Roles a user holds, directly, through groups or because another one inherits them.
     pub(crate) fn roles_held(&self, user: &User) -> BTreeSet<&RoleName> {
         let direct = self.roles_of_user.get(&user.name).into_iter().flatten();

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_domain::role::with_inherited;
 use portcullis_domain::{
     Environment, Excepted, Facts, Invariant, Kind, Resource, Role, RoleAssignment, RoleName,
     SshCredential, SshTarget, User,
@@ -79,7 +80,7 @@ fn check_inheritance(declared: &[Declared<'_>], problems: &mut Problems) {
         .collect();
     let parents = |name: &RoleName| roles.get(name).map(|(_, parents)| *parents);
     for (name, (one, inherits)) in &roles {
-        let through = inherits.iter().find(|parent| reaches(parent, name, &parents));
+        let through = inherits.iter().find(|parent| with_inherited(parent, parents).contains(name));
         if let Some(through) = through {
             let link = to(Kind::Role, through);
             let message = format!("the role `{name}` inherits itself through `{through}`");
@@ -87,24 +88,6 @@ fn check_inheritance(declared: &[Declared<'_>], problems: &mut Problems) {
             problems.push(|| one.problem(&link, message, help));
         }
     }
-}
-
-fn reaches<'a>(
-    from: &'a RoleName,
-    to: &RoleName,
-    parents: &impl Fn(&RoleName) -> Option<&'a BTreeSet<RoleName>>,
-) -> bool {
-    let mut seen: BTreeSet<&RoleName> = BTreeSet::new();
-    let mut waiting = vec![from];
-    while let Some(next) = waiting.pop() {
-        if next == to {
-            return true;
-        }
-        if seen.insert(next) {
-            waiting.extend(parents(next).into_iter().flatten());
-        }
-    }
-    false
 }
 
 /// A resource and, where it comes from a file, its place.
