@@ -20,7 +20,8 @@ use std::path::Path;
 use crate::finding::Finding;
 
 /// Directories that hold no sources of ours.
-const SKIPPED_DIRECTORIES: [&str; 5] = ["target", ".git", ".demo", "node_modules", "corpus"];
+const SKIPPED_DIRECTORIES: [&str; 6] =
+    ["target", ".git", ".demo", "node_modules", "corpus", "dist"];
 /// Hidden directories that are part of the repository.
 const HIDDEN_DIRECTORIES: [&str; 3] = [".ci", ".cargo", ".github"];
 /// What is read as text; a file without extension is a script or says what it is in capitals.

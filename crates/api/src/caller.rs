@@ -1,18 +1,23 @@
-//! Who calls: the address of the connection, and the person a bearer token stands for (RFC 6750).
+//! Who calls: the address of the connection, and the person a token stands for that came in a
+//! header (RFC 6750) or, from a browser, in a cookie.
 
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
-use portcullis_control::{Authenticated, Control};
+use axum::http::{HeaderMap, Method};
+use portcullis_control::{Authenticated, Carrier, Control, Presence, Presented, says_csrf};
 use portcullis_domain::Secret;
 
+use crate::cookie;
+use crate::origin::{self, Scheme};
 use crate::problem::Problem;
 
 /// Longest bearer token looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 512;
+/// Longest name of a client kept, in characters.
+const MAX_CLIENT_CHARS: usize = 200;
 
 /// The other end of the connection. Headers that claim another one are not believed.
 #[derive(Debug, Clone, Copy)]
@@ -22,25 +27,54 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 /// [`crate::Right::Anonymous`] refuses everyone.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    who: Authenticated,
+    presented: Presented,
     token: Secret<String>,
+    carrier: Carrier,
 }
 
 impl Caller {
-    /// Finds out who calls.
+    /// Finds out who calls. A token in a header goes before a cookie: a page cannot send one in
+    /// somebody else's name.
     pub(crate) async fn identify(
         control: &Control,
+        method: &Method,
         headers: &HeaderMap,
-        peer: Peer,
+        (peer, scheme): (Peer, Scheme),
     ) -> Result<Self, Problem> {
-        let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
-        let who = control.caller(token.expose(), peer.0).await?;
-        Ok(Self { who, token })
+        let (token, carrier) = if headers.contains_key(AUTHORIZATION) {
+            (bearer(headers).ok_or_else(Problem::unauthenticated)?, Carrier::Bearer)
+        } else {
+            let token = cookie::read(headers, scheme).ok_or_else(Problem::unauthenticated)?;
+            (token, Carrier::Cookie)
+        };
+        if carrier == Carrier::Cookie {
+            origin::check_cookie(method, headers, scheme, |said| says_csrf(token.expose(), said))?;
+        }
+        let presented = control.presented(token.expose(), carrier, peer.0, Presence::Acts).await?;
+        Ok(Self { presented, token, carrier })
     }
 
     /// The person.
     pub(crate) fn who(&self) -> &Authenticated {
-        &self.who
+        &self.presented.who
+    }
+
+    /// Their sign-in.
+    pub(crate) fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// How what they showed came.
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
+    /// Whether what they showed is still good, without counting as use of it.
+    pub(crate) async fn again(&self, control: &Control) -> Option<Authenticated> {
+        let source = self.who().source();
+        let token = self.token.expose();
+        let presented = control.presented(token, self.carrier, source, Presence::Listens).await;
+        presented.ok().map(|presented| presented.who)
     }
 
     /// What they showed.
@@ -60,6 +94,19 @@ impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().copied().ok_or_else(Problem::internal)
+    }
+}
+
+/// What the caller's program calls itself, printable and bounded; a claim.
+#[derive(Debug, Clone)]
+pub(crate) struct Client(pub(crate) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let said = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let said = said.map(|text| text.chars().take(MAX_CLIENT_CHARS).collect::<String>());
+        Ok(Self(said.filter(|text| !text.is_empty() && !text.chars().any(char::is_control))))
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Peer;
+use crate::origin::Scheme;
 use crate::stall::Stalling;
 
 /// Most connections at a time; further ones wait in the listener's backlog.
@@ -115,6 +116,7 @@ impl Service<Request<Incoming>> for Door {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(Scheme::Http);
         self.router.call(request)
     }
 }

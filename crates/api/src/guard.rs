@@ -22,6 +22,7 @@ use crate::caller::{Caller, Peer};
 use crate::endpoint::{Endpoint, Right, Weight};
 use crate::lines::Streams;
 use crate::measure;
+use crate::origin::{self, Scheme};
 use crate::problem::Problem;
 
 /// Most calls at work at a time, including those whose callers have gone.
@@ -166,9 +167,13 @@ impl Guard {
     }
 
     async fn admit(self, mut request: Request, next: Next) -> Result<Response, Problem> {
+        let scheme = *request.extensions().get::<Scheme>().ok_or_else(Problem::internal)?;
+        let (method, headers) = (request.method(), request.headers());
+        origin::check(method, headers, scheme)?;
         if self.endpoint.right != Right::Anonymous {
             let peer = *request.extensions().get::<Peer>().ok_or_else(Problem::internal)?;
-            let caller = Caller::identify(&self.api.control, request.headers(), peer).await?;
+            let from = (peer, scheme);
+            let caller = Caller::identify(&self.api.control, method, headers, from).await?;
             Span::current().record("user", tracing::field::display(caller.who().user()));
             request.extensions_mut().insert(caller);
         }

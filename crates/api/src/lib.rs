@@ -14,6 +14,8 @@
 
 mod body;
 mod caller;
+mod console;
+mod cookie;
 mod door;
 mod endpoint;
 mod endpoints;
@@ -21,6 +23,7 @@ mod guard;
 mod host;
 mod lines;
 mod measure;
+mod origin;
 mod problem;
 mod router;
 mod stall;

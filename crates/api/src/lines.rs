@@ -123,8 +123,7 @@ impl Opened {
 
     /// Whether the caller is still signed in and still holds the right.
     async fn still(&self) -> bool {
-        let source = self.caller.who().source();
-        let Ok(who) = self.control.caller(self.caller.token(), source).await else { return false };
+        let Some(who) = self.caller.again(&self.control).await else { return false };
         self.control.whoami(&who).await.is_ok_and(|view| view.control.contains(&self.right))
     }
 }

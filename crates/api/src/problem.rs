@@ -54,6 +54,24 @@ impl Problem {
         )
     }
 
+    /// A page of another origin.
+    pub(crate) fn cross_origin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross_origin",
+            "a page of another site asked for this; open the console itself and do it there",
+        )
+    }
+
+    /// A cookie alone.
+    pub(crate) fn csrf() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "csrf",
+            "the page did not say what only the console can know; reload it and try again",
+        )
+    }
+
     /// What was sent makes no sense.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)

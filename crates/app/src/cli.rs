@@ -18,6 +18,7 @@ mod resources;
 mod sessions;
 mod shell;
 mod sign_in;
+mod sign_ins;
 mod ssh;
 
 use clap::{Parser, Subcommand};
@@ -68,6 +69,8 @@ enum Command {
     #[command(flatten)]
     SignIn(sign_in::SignIn),
     #[command(flatten)]
+    SignIns(sign_ins::SignIns),
+    #[command(flatten)]
     Account(account::Account),
     #[command(flatten)]
     Access(access::Access),
@@ -102,6 +105,7 @@ impl Cli {
         match self.command {
             Command::Node(command) => command.run(&context).await,
             Command::SignIn(command) => command.run(&context).await,
+            Command::SignIns(command) => command.run(&context).await,
             Command::Account(command) => command.run(&context).await,
             Command::Access(command) => command.run(&context).await,
             Command::Sessions(command) => command.run(&context).await,

@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) api_listen: SocketAddr,
     /// How long a sign-in lasts.
     pub(crate) sign_in_lifetime: Duration,
+    /// After how long without use a browser's sign-in ends.
+    pub(crate) sign_in_idle: Duration,
     /// URL of the store.
     pub(crate) store_url: String,
     /// Where the master key is.
@@ -142,6 +144,12 @@ impl Config {
             .ok_or_else(|| {
                 wrong("sign_in.lifetime", "write at most `12h`, and more than `0s`".into())
             })?;
+        let sign_in_idle = duration(&raw.sign_in.idle)
+            .ok()
+            .filter(|idle| !idle.is_zero() && *idle <= MAX_SIGN_IN)
+            .ok_or_else(|| {
+                wrong("sign_in.idle", "write at most `12h`, and more than `0s`".into())
+            })?;
         check_name(&raw.node.name).map_err(|message| wrong("node.name", message))?;
         let master_key = master_key(raw.master_key, base, &data_dir)
             .map_err(|message| wrong("master_key", message))?;
@@ -165,6 +173,7 @@ impl Config {
             ssh_options,
             api_listen: raw.api.listen,
             sign_in_lifetime,
+            sign_in_idle,
             store_url,
             master_key,
             log_level: raw.log.level,
@@ -195,6 +204,7 @@ impl Config {
             ("ssh", self.ssh_options != new.ssh_options),
             ("api.listen", self.api_listen != new.api_listen),
             ("sign_in.lifetime", self.sign_in_lifetime != new.sign_in_lifetime),
+            ("sign_in.idle", self.sign_in_idle != new.sign_in_idle),
             ("store.url", self.store_url != new.store_url),
             ("master_key", self.master_key != new.master_key),
             ("log.format", self.log_format != new.log_format),
@@ -278,11 +288,12 @@ impl Default for RawApi {
 #[serde(deny_unknown_fields, default)]
 struct RawSignIn {
     lifetime: String,
+    idle: String,
 }
 
 impl Default for RawSignIn {
     fn default() -> Self {
-        Self { lifetime: "12h".into() }
+        Self { lifetime: "12h".into(), idle: "30m".into() }
     }
 }
 

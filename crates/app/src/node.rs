@@ -116,6 +116,7 @@ impl Node {
             gate_host_key: keys::public_line(keys.host.public_key())?,
             log_directory: config.log_dir(),
             sign_in_lifetime: config.sign_in_lifetime,
+            sign_in_idle: config.sign_in_idle,
             solver: config.solver.clone(),
         };
         let control = Control::new(gateway, settings);

@@ -33,6 +33,7 @@ mod second_person;
 mod secrets;
 mod separation;
 mod sessions;
+mod sign_ins;
 mod ssh_config;
 mod suggest;
 mod trail;
@@ -51,9 +52,10 @@ use portcullis_proof::Prover;
 pub use audit_proof::{EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove};
 pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
-pub use portcullis_gateway::Authenticated;
+pub use portcullis_gateway::{Authenticated, Carrier, Presence, Presented};
 pub use portcullis_proof::SolverSettings;
 pub use recordings::{FRAME_QUEUE, RecordingStream};
+pub use sign_ins::{WebSession, csrf_of, says_csrf};
 pub use witnessing::{WitnessTransport, Witnesses};
 
 /// What use cases need to know about the node.
@@ -67,6 +69,8 @@ pub struct Settings {
     pub log_directory: std::path::PathBuf,
     /// How long certificates and tokens are good; at most 12 h.
     pub sign_in_lifetime: Duration,
+    /// After how long without use a browser's sign-in ends.
+    pub sign_in_idle: Duration,
     /// The solver that proofs ask.
     pub solver: SolverSettings,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::{ControlAction, GrantEnd, Secret, UserName};
-use portcullis_gateway::{Authenticated, EndReason, HasherError, SignInError, SignedIn};
+use portcullis_gateway::{Authenticated, Carrier, EndReason, HasherError, SignInError, SignInFor};
 use portcullis_identity::keys::PublicKey;
 use portcullis_identity::random::OsRandom;
 use portcullis_identity::recovery;
@@ -46,56 +46,29 @@ impl From<HasherError> for ControlError {
 }
 
 impl Control {
-    /// The person a bearer token stands for.
-    pub async fn caller(&self, token: &str, source: IpAddr) -> Result<Authenticated, ControlError> {
-        self.gateway().bearer(token, source).await.map_err(|error| match error {
-            SignInError::Refused => {
-                ControlError::unauthenticated("sign in first with `portcullis login`")
-            }
-            other => other.into(),
-        })
-    }
-
-    /// Signs in.
-    pub async fn login(&self, body: LoginBody, source: IpAddr) -> Result<LoginView, ControlError> {
-        let Ok(user) = UserName::new(&body.user) else {
-            return Err(SignInError::Refused.into());
-        };
+    /// Signs in a program that keeps its token itself. `client` is what it calls itself.
+    pub async fn login(
+        &self,
+        body: LoginBody,
+        source: IpAddr,
+        client: Option<String>,
+    ) -> Result<LoginView, ControlError> {
         let key = body.public_key.as_deref().map(PublicKey::from_openssh).transpose();
         let key = key.map_err(|_| {
             ControlError::invalid("the public key is not in OpenSSH format (`ssh-ed25519 AAAA...`)")
         })?;
-        let signed_in = self
-            .gateway()
-            .log_in(
-                &user,
-                Secret::new(body.password),
-                body.code.map(Secret::new),
-                key,
-                source,
-                self.settings().sign_in_lifetime,
-            )
-            .await?;
-        match signed_in {
-            SignedIn::SecondFactorRequired => Err(ControlError::new(
-                ErrorKind::SecondFactorRequired,
-                "second_factor_required",
-                "a one-time code is needed as well",
-            )),
-            SignedIn::Issued(issued) => Ok(LoginView {
-                user: issued.who.user().clone(),
-                token: issued.token.expose().clone(),
-                expires: issued.expires,
-                certificate: issued.certificate,
-                gate_host_key: self.settings().gate_host_key.clone(),
-                ssh_address: self.settings().ssh_address.clone(),
-            }),
-        }
-    }
-
-    /// Ends the caller's token.
-    pub async fn logout(&self, who: &Authenticated, token: &str) -> Result<(), ControlError> {
-        Ok(self.gateway().log_out(who, token).await?)
+        let lifetime = self.settings().sign_in_lifetime;
+        let wanted = SignInFor { carrier: Carrier::Bearer, lifetime, idle: None, client, key };
+        let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
+        let issued = self.sign_in(typed, source, wanted).await?;
+        Ok(LoginView {
+            user: issued.who.user().clone(),
+            token: issued.token.expose().clone(),
+            expires: issued.expires,
+            certificate: issued.certificate,
+            gate_host_key: self.settings().gate_host_key.clone(),
+            ssh_address: self.settings().ssh_address.clone(),
+        })
     }
 
     /// Who the caller is and what they hold.

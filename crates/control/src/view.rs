@@ -10,6 +10,7 @@ mod evidence;
 mod exports;
 mod resources;
 mod sessions;
+mod sign_ins;
 
 pub use access::*;
 pub use account::*;
@@ -18,3 +19,4 @@ pub use evidence::*;
 pub use exports::*;
 pub use resources::*;
 pub use sessions::*;
+pub use sign_ins::*;

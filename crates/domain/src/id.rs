@@ -117,6 +117,10 @@ id!(
     /// A change of resources that waits for a second person.
     ChangeId, "chg"
 );
+id!(
+    /// A sign-in to Portcullis itself: a token or a cookie.
+    SignInId, "sgn"
+);
 
 #[cfg(test)]
 mod tests {

@@ -41,7 +41,9 @@ pub use factor::{Authentication, Factor, FactorKind};
 pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};
 pub use hold::{Hold, HoldScope};
-pub use id::{ChangeId, EventId, GrantId, HoldId, LockId, RequestId, SessionId, SubjectId};
+pub use id::{
+    ChangeId, EventId, GrantId, HoldId, LockId, RequestId, SessionId, SignInId, SubjectId,
+};
 pub use invariant::{Excepted, Exception, Invariant, Never};
 pub use lock::{Lock, LockSubject};
 pub use name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};

@@ -48,13 +48,14 @@ pub use end::EndReason;
 pub use hasher::{Hasher, HasherError};
 pub use live::{LiveSession, MAX_PERMITTED_ACTIONS, OpenError, SessionView};
 pub use permit::{Authenticated, Permit, Refused};
+pub use portcullis_store::Carrier;
 pub use recorder::{Observation, RECORDING_SUFFIX, RecordError, RecordingKeys, SessionRecorder};
 pub use registry::SUPERVISOR_TICK;
 pub use sequence::CommonSequence;
 pub use sign_in::{Asked, SignInError, SignInFlow};
 pub use snapshot::{LEASE, RefreshError, Snapshot};
 pub use subjects::{Subjects, SubjectsError};
-pub use token::{Issued, SignedIn};
+pub use token::{Issued, Presence, Presented, SignInFor, SignedIn};
 
 use crate::attempts::Sources;
 use crate::chunk_log::ChunkLog;

@@ -1,25 +1,71 @@
-//! Signing in to Portcullis itself: bearer tokens and certificates for `ssh`.
+//! Signing in to Portcullis itself: tokens, in a header or a cookie, and certificates for `ssh`.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_domain::audit::{Activity, Event, Outcome};
-use portcullis_domain::{Authentication, Factor, FactorKind, Secret, Timestamp, UserName};
+use portcullis_domain::{
+    Authentication, Factor, FactorKind, Secret, SignInId, Timestamp, UserName,
+};
 use portcullis_identity::authority::{MAX_SIGN_IN_LIFETIME, random_serial};
 use portcullis_identity::keys::{HashAlg, PublicKey};
 use portcullis_identity::random::OsRandom;
 use portcullis_identity::token::Token;
-use portcullis_store::{Certificate as CertificateRecord, Token as TokenRecord};
+use portcullis_store::{
+    Carrier, Certificate as CertificateRecord, SeenToken, Token as TokenRecord,
+};
 
 use crate::Gateway;
 use crate::permit::{Authenticated, Basis};
 use crate::sign_in::{Asked, SignInError};
 
+/// How seldom a token's use is written down.
+const SEE_AGAIN: Duration = Duration::from_secs(60);
+/// Longest name of a client kept, in characters.
+const MAX_CLIENT_CHARS: usize = 200;
+
+/// What a sign-in is going to be used by.
+#[derive(Debug, Clone)]
+pub struct SignInFor {
+    /// How its token travels.
+    pub carrier: Carrier,
+    /// It ends after so long, whatever happens; at most 12 h.
+    pub lifetime: Duration,
+    /// It ends when it was not used for so long.
+    pub idle: Option<Duration>,
+    /// What the program calls itself; a claim.
+    pub client: Option<String>,
+    /// A key to certify for `ssh`.
+    pub key: Option<PublicKey>,
+}
+
+/// What a look at a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its owner does something: the token is in use.
+    Acts,
+    /// An answer to its owner goes on: they may be long gone.
+    Listens,
+}
+
+/// Who presented a token, and which.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// Who.
+    pub who: Authenticated,
+    /// The sign-in it stands for.
+    pub sign_in: SignInId,
+    /// When that ends by itself.
+    pub expires: Timestamp,
+}
+
 /// What signing in gives.
 pub struct Issued {
     /// Who.
     pub who: Authenticated,
-    /// The bearer token, shown once.
+    /// The sign-in.
+    pub sign_in: SignInId,
+    /// Its token, shown once.
     pub token: Secret<String>,
     /// A certificate for the key given, OpenSSH format.
     pub certificate: Option<String>,
@@ -42,14 +88,13 @@ impl Gateway {
         user: &UserName,
         password: Secret<String>,
         code: Option<Secret<String>>,
-        key: Option<PublicKey>,
         source: IpAddr,
-        lifetime: Duration,
+        wanted: SignInFor,
     ) -> Result<SignedIn, SignInError> {
         let Some(who) = self.check_log_in(user, password, code, source).await? else {
             return Ok(SignedIn::SecondFactorRequired);
         };
-        self.issue(who, key, lifetime.min(MAX_SIGN_IN_LIFETIME)).await
+        self.issue(who, wanted).await.map(|issued| SignedIn::Issued(Box::new(issued)))
     }
 
     /// Proves password and second factor once more for a sensitive act; `false` where the code is
@@ -86,33 +131,78 @@ impl Gateway {
         flow.finish().map(Some).ok_or(SignInError::Refused)
     }
 
-    async fn issue(
-        &self,
-        who: Authenticated,
-        key: Option<PublicKey>,
-        lifetime: Duration,
-    ) -> Result<SignedIn, SignInError> {
-        let unavailable =
-            |error: &dyn std::fmt::Display| SignInError::Unavailable(error.to_string());
+    /// Makes the token, and the certificate where there is a key, of somebody who has proved who
+    /// they are.
+    async fn issue(&self, who: Authenticated, wanted: SignInFor) -> Result<Issued, SignInError> {
         let now = self.now();
-        let expires = now.plus(lifetime);
+        let lifetime = wanted.lifetime.min(MAX_SIGN_IN_LIFETIME);
         let factors = who.authentication().factors.clone();
-        let certificate = match &key {
+        let certificate = match &wanted.key {
             Some(key) => Some(self.certify_sign_in(&who, key, &factors, now, lifetime).await?),
             None => None,
         };
+        let (serial, certificate) = certificate.unzip();
+        let client = wanted.client.map(|name| name.chars().take(MAX_CLIENT_CHARS).collect());
+        let record = TokenRecord {
+            id: SignInId::generate(now),
+            user: who.user().clone(),
+            carrier: wanted.carrier,
+            idle_seconds: wanted.idle.map(|idle| idle.as_secs().max(1)),
+            source: who.source().to_string(),
+            client,
+            certificate: serial,
+            factors,
+            issued_at: now,
+            expires_at: now.plus(lifetime),
+        };
+        let (sign_in, expires) = (record.id, record.expires_at);
+        let token = self.put_token(&who, record).await?;
+        Ok(Issued { who, sign_in, token, certificate, expires })
+    }
+
+    /// Writes down that a token is issued, then stores it.
+    async fn put_token(
+        &self,
+        who: &Authenticated,
+        record: TokenRecord,
+    ) -> Result<Secret<String>, SignInError> {
         let token = Token::generate(&mut OsRandom).map_err(|error| unavailable(&error))?;
-        let event = Event::new(Activity::CertificateIssue, now)
+        let event = Event::new(Activity::CertificateIssue, self.now())
             .user(who.user())
             .source(who.source())
-            .detail("expires", expires.to_string())
-            .detail("certificate", certificate.is_some());
+            .detail("sign_in", record.id.to_string())
+            .detail("expires", record.expires_at.to_string())
+            .detail("certificate", record.certificate.is_some());
         self.auditor().write(event).await.map_err(|error| unavailable(&error))?;
-        let record =
-            TokenRecord { user: who.user().clone(), factors, issued_at: now, expires_at: expires };
         let stored = self.store().put_token(token.hash().as_bytes(), &record).await;
         stored.map_err(|error| unavailable(&error))?;
-        Ok(SignedIn::Issued(Box::new(Issued { who, token: token.to_text(), certificate, expires })))
+        Ok(token.to_text())
+    }
+
+    /// Proves a second factor for a sign-in that exists. Its token ends and another takes its
+    /// place, which ends when the first would have: whoever knew the first gains nothing.
+    pub async fn raise_sign_in(
+        &self,
+        who: &Authenticated,
+        text: &str,
+        code: Secret<String>,
+    ) -> Result<Issued, SignInError> {
+        let now = self.now();
+        let Ok(old) = Token::parse(text) else { return Err(SignInError::Refused) };
+        let found = self.store().token(old.hash().as_bytes(), now).await;
+        let found = found.map_err(|error| unavailable(&error))?;
+        let Some(record) = found.filter(|seen| seen.token.user == *who.user()) else {
+            return Err(SignInError::Refused);
+        };
+        let who = self.step_up(who, code).await?;
+        let mut factors = who.authentication().factors.clone();
+        factors.retain(|factor| factor.kind != FactorKind::Token);
+        let record = TokenRecord { id: SignInId::generate(now), factors, ..record.token };
+        let (sign_in, expires) = (record.id, record.expires_at);
+        let token = self.put_token(&who, record).await?;
+        let ended = self.store().revoke_token(old.hash().as_bytes(), now).await;
+        ended.map_err(|error| unavailable(&error))?;
+        Ok(Issued { who, sign_in, token, certificate: None, expires })
     }
 
     async fn certify_sign_in(
@@ -122,9 +212,7 @@ impl Gateway {
         factors: &[Factor],
         now: Timestamp,
         lifetime: Duration,
-    ) -> Result<String, SignInError> {
-        let unavailable =
-            |error: &dyn std::fmt::Display| SignInError::Unavailable(error.to_string());
+    ) -> Result<(u64, String), SignInError> {
         let serial = random_serial(&mut OsRandom).map_err(|error| unavailable(&error))?;
         let certificate = self
             .sign_in_authority()
@@ -139,26 +227,47 @@ impl Gateway {
             expires_at: now.plus(lifetime),
         };
         self.store().record_certificate(&record).await.map_err(|error| unavailable(&error))?;
-        certificate.to_openssh().map_err(|error| unavailable(&error))
+        let text = certificate.to_openssh().map_err(|error| unavailable(&error))?;
+        Ok((serial, text))
     }
 
-    /// The person a bearer token stands for, if it is good and they are still enabled.
-    pub async fn bearer(&self, text: &str, source: IpAddr) -> Result<Authenticated, SignInError> {
+    /// The person a token stands for that came by this carrier, if it is good and they are still
+    /// enabled.
+    pub async fn presented(
+        &self,
+        text: &str,
+        carrier: Carrier,
+        source: IpAddr,
+        presence: Presence,
+    ) -> Result<Presented, SignInError> {
         let now = self.now();
         let Ok(token) = Token::parse(text) else { return Err(SignInError::Refused) };
-        let found = self.store().token(token.hash().as_bytes(), now).await;
-        let found = found.map_err(|error| SignInError::Unavailable(error.to_string()))?;
+        let hash = token.hash();
+        let found = self.store().token(hash.as_bytes(), now).await;
+        let found = found.map_err(|error| unavailable(&error))?;
         let snapshot = self.snapshot();
-        let Some(record) = found.filter(|record| {
-            snapshot.facts.users.get(&record.user).is_some_and(|user| !user.disabled)
+        let Some(SeenToken { token: record, seen_at }) = found.filter(|found| {
+            // INVARIANT: a cookie is no header and a header no cookie; the checks that keep other
+            // pages from using a cookie cannot be gone around.
+            found.token.carrier == carrier
+                && snapshot.facts.users.get(&found.token.user).is_some_and(|user| !user.disabled)
         }) else {
             return Err(SignInError::Refused);
         };
+        let idle = record.idle_seconds.map_or(SEE_AGAIN, |idle| Duration::from_secs(idle / 4));
+        if presence == Presence::Acts && now.since(seen_at) >= SEE_AGAIN.min(idle) {
+            let written = self.store().see_token(hash.as_bytes(), &record, now).await;
+            written.map_err(|error| unavailable(&error))?;
+        }
         let mut factors = record.factors;
         factors.push(Factor { kind: FactorKind::Token, at: record.issued_at });
         let source = source.to_canonical();
         let authentication = Authentication { user: record.user, factors, source };
-        Ok(Authenticated::new(authentication, Basis::Token, record.issued_at))
+        Ok(Presented {
+            who: Authenticated::new(authentication, Basis::Token, record.issued_at),
+            sign_in: record.id,
+            expires: record.expires_at,
+        })
     }
 
     /// Ends a token.
@@ -169,10 +278,12 @@ impl Gateway {
             .source(who.source())
             .outcome(Outcome::Success)
             .detail("revoked", true);
-        let unavailable =
-            |error: &dyn std::fmt::Display| SignInError::Unavailable(error.to_string());
         self.auditor().write(event).await.map_err(|error| unavailable(&error))?;
         let revoked = self.store().revoke_token(token.hash().as_bytes(), self.now()).await;
         revoked.map(drop).map_err(|error| unavailable(&error))
     }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> SignInError {
+    SignInError::Unavailable(error.to_string())
 }

@@ -24,6 +24,7 @@ pub const TOKEN_BYTES: usize = 32;
 /// Length of the text form: the prefix and 32 bytes in unpadded base64url.
 const TEXT_BYTES: usize = PREFIX.len() + 43;
 const DOMAIN: &[u8] = b"portcullis api token v1\0";
+const CSRF_DOMAIN: &[u8] = b"portcullis csrf token v1\0";
 
 /// A bearer token.
 #[derive(Debug, Clone)]
@@ -36,6 +37,11 @@ pub struct Token(Secret<[u8; TOKEN_BYTES]>);
 #[derive(Clone, Copy, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenHash([u8; 32]);
+
+/// What a page says beside its cookie, so that no other page can act with the cookie alone: made of
+/// the cookie's token, which no script can read, and told to pages of the same origin only.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct CsrfToken(TokenHash);
 
 /// A text that is not a token. The text is not repeated: it may be nearly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -72,14 +78,41 @@ impl Token {
 
     /// What the store keeps and looks up by.
     pub fn hash(&self) -> TokenHash {
+        self.digest(DOMAIN)
+    }
+
+    /// What pages say beside this token in a cookie.
+    pub fn csrf(&self) -> CsrfToken {
+        CsrfToken(self.digest(CSRF_DOMAIN))
+    }
+
+    fn digest(&self, domain: &[u8]) -> TokenHash {
         let mut context = digest::Context::new(&digest::SHA256);
-        context.update(DOMAIN);
+        context.update(domain);
         context.update(self.0.expose());
         let mut bytes = [0; 32];
         for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
             *to = *from;
         }
         TokenHash(bytes)
+    }
+}
+
+impl CsrfToken {
+    /// Whether this text, of anybody, is it. Constant time.
+    pub fn is(&self, text: &str) -> bool {
+        text.parse::<TokenHash>().is_ok_and(|shown| shown == self.0)
+    }
+
+    /// Hexadecimal: what the page keeps in memory.
+    pub fn to_text(&self) -> Secret<String> {
+        Secret::new(self.0.to_string())
+    }
+}
+
+impl fmt::Debug for CsrfToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CsrfToken(..)")
     }
 }
 
@@ -154,6 +187,20 @@ mod tests {
         assert_ne!(first.hash(), Token::generate(&mut random).unwrap().hash());
         assert_eq!(format!("{first:?}"), "Token([secret])");
         assert!(Token::generate(&mut Broken).is_err());
+    }
+
+    #[test]
+    fn what_a_page_says_belongs_to_one_token_and_is_not_its_hash() {
+        let mut random = Counter(3);
+        let (one, two) =
+            (Token::generate(&mut random).unwrap(), Token::generate(&mut random).unwrap());
+        let said = one.csrf().to_text();
+        assert!(one.csrf().is(said.expose()) && !two.csrf().is(said.expose()));
+        assert_ne!(*said.expose(), one.hash().to_string());
+        for wrong in ["", "00", &said.expose()[1..], &format!("{}0", said.expose())] {
+            assert!(!one.csrf().is(wrong), "{wrong}");
+        }
+        assert_eq!(format!("{:?}", one.csrf()), "CsrfToken(..)");
     }
 
     #[test]

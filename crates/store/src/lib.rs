@@ -64,7 +64,7 @@ pub use secrets::TargetSecret;
 pub use sequence::{LogSequence, SequenceBatch};
 pub use sessions::{SessionEnd, SessionFilter, SessionRecord};
 pub use subjects::{ForgetError, MAX_CLAIMED_PER_DAY, Subject, SubjectState};
-pub use tokens::{Certificate, Token};
+pub use tokens::{Carrier, Certificate, SeenToken, Token};
 
 /// An open store. Cloning is cheap; all clones share the connections and the change feed.
 #[derive(Clone)]

@@ -17,7 +17,8 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] = &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES];
+const MIGRATIONS: &[&[&str]] =
+    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -113,6 +114,17 @@ const PENDING_CHANGES: &[&str] = &[
     "CREATE TABLE pending_changes (id TEXT PRIMARY KEY, state TEXT NOT NULL,
         expires_at INT NOT NULL, document TEXT NOT NULL)",
     "CREATE INDEX pending_changes_open ON pending_changes (state, expires_at)",
+];
+
+/// Sign-ins are listed, ended one by one, and end when nobody uses them. Those from before cannot
+/// be listed, so they end; they would have lasted hours.
+const SIGN_INS: &[&str] = &[
+    "DELETE FROM tokens",
+    "ALTER TABLE tokens ADD COLUMN id TEXT",
+    // When it was last used, give or take a minute, and when it ends unless it is used again.
+    "ALTER TABLE tokens ADD COLUMN seen_at INT",
+    "ALTER TABLE tokens ADD COLUMN idle_at INT",
+    "CREATE UNIQUE INDEX tokens_by_id ON tokens (id)",
 ];
 
 /// Why a database is not at this code's version.

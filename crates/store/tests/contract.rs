@@ -146,6 +146,8 @@ on_every_database! {
         sessions_are_listed_by_state_and_page_by_page,
         sessions_of_a_killed_node_are_closed_and_no_others,
         a_token_is_found_until_it_is_revoked_or_over,
+        a_token_nobody_uses_ends_and_use_keeps_it_up_to_its_end,
+        people_see_and_end_their_own_sign_ins_only,
         a_certificate_serial_is_taken_once_and_revoked_for_good,
         all_sign_ins_of_a_user_are_revoked_together,
         heartbeats_are_kept_per_node,

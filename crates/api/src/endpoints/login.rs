@@ -7,7 +7,7 @@ use portcullis_control::Control;
 use portcullis_control::view::{LoginBody, LoginView};
 
 use crate::body::Sent;
-use crate::caller::Peer;
+use crate::caller::{Client, Peer};
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
 use crate::problem::Problem;
 
@@ -27,7 +27,8 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     peer: Peer,
+    client: Client,
     Sent(body): Sent<LoginBody>,
 ) -> Result<Json<LoginView>, Problem> {
-    Ok(Json(control.login(body, peer.0).await?))
+    Ok(Json(control.login(body, peer.0, client.0).await?))
 }

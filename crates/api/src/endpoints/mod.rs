@@ -6,12 +6,15 @@ mod approve_request;
 mod audit_checkpoint;
 mod audit_exports;
 mod authorities;
+mod begin_session;
 mod cancel_request;
 mod change_password;
 mod confirm_totp;
 mod deny_change;
 mod deny_request;
 mod drop_gate;
+mod end_session;
+mod end_sign_in;
 mod enrol_totp;
 mod export_audit;
 mod export_recording;
@@ -30,6 +33,7 @@ mod list_requests;
 mod list_resources;
 mod list_secrets;
 mod list_sessions;
+mod list_sign_ins;
 mod login;
 mod logout;
 mod metrics;
@@ -40,6 +44,7 @@ mod prove;
 mod prove_audit;
 mod put_secret;
 mod raise_gate;
+mod raise_session;
 mod readyz;
 mod renew_recovery_codes;
 mod request_access;
@@ -48,6 +53,7 @@ mod revoke_grant;
 mod search_audit;
 mod show_change;
 mod show_request;
+mod show_session;
 mod ssh_config;
 mod suggest_request;
 mod tail_audit;
@@ -64,6 +70,12 @@ use crate::endpoint::Endpoint;
 pub static ENDPOINTS: &[Endpoint] = &[
     login::ENDPOINT,
     logout::ENDPOINT,
+    begin_session::ENDPOINT,
+    show_session::ENDPOINT,
+    raise_session::ENDPOINT,
+    end_session::ENDPOINT,
+    list_sign_ins::ENDPOINT,
+    end_sign_in::ENDPOINT,
     whoami::ENDPOINT,
     change_password::ENDPOINT,
     enrol_totp::ENDPOINT,

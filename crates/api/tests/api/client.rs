@@ -69,6 +69,39 @@ pub(crate) async fn begin(
     sender.send_request(request.body(body).unwrap()).await.unwrap()
 }
 
+/// Calls with these headers, as a browser would, and reads the whole answer.
+pub(crate) async fn browse(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request =
+        Request::builder().method(method).uri(target).header(HOST, address.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = Full::new(Bytes::from(body.unwrap_or_default().to_owned()));
+    whole(sender.send_request(request.body(body).unwrap()).await.unwrap()).await
+}
+
+async fn whole(response: Response<Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
 /// Calls and reads the whole answer.
 pub(crate) async fn call(
     address: SocketAddr,
@@ -77,12 +110,7 @@ pub(crate) async fn call(
     token: Option<&str>,
     body: Option<&str>,
 ) -> Answer {
-    let (head, body) = begin(address, method, target, token, body).await.into_parts();
-    Answer {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body: body.collect().await.unwrap().to_bytes(),
-    }
+    whole(begin(address, method, target, token, body).await).await
 }
 
 /// Sends these bytes and reads until the other side closes.

@@ -9,6 +9,7 @@
 
 mod changes;
 mod client;
+mod console;
 mod credentials;
 mod edge;
 mod erasure;
@@ -20,3 +21,4 @@ mod requests;
 mod second_person;
 mod separation;
 mod streams;
+mod web_sessions;

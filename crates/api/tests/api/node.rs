@@ -29,12 +29,14 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// People with every control right, beside `alice`: as many as there are endpoints, so that each
 /// can be called by somebody whom no other call has touched.
-pub(crate) const ADMINISTRATORS: usize = 64;
+pub(crate) const ADMINISTRATORS: usize = 128;
 
 /// Has every control right too, and one-time codes, which deciding for others takes.
 pub(crate) const WARDEN: &str = "warden";
 /// The same for a second such person.
 pub(crate) const STEWARD: &str = "steward";
+/// After how long without use a browser's sign-in ends.
+const IDLE: Duration = Duration::from_secs(1800);
 /// Base32.
 const WARDEN_CODES: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
@@ -54,17 +56,28 @@ impl Node {
 
     /// A node with more resources, and people in more groups, from the beginning.
     pub(crate) async fn start_with(more: &str, groups: &[(&str, &str)]) -> Self {
-        Self::start_over(more, groups, SolverSettings::default()).await
+        Self::start_over(more, groups, SolverSettings::default(), IDLE).await
+    }
+
+    /// With sign-ins of browsers that end after so long without use.
+    pub(crate) async fn start_idle(idle: Duration) -> Self {
+        Self::start_over("", &[], SolverSettings::default(), idle).await
     }
 
     /// With a solver of the test's own.
     pub(crate) async fn start_with_solver(solver: SolverSettings) -> Self {
-        Self::start_over("", &[], solver).await
+        Self::start_over("", &[], solver, IDLE).await
     }
 
-    async fn start_over(more: &str, groups: &[(&str, &str)], solver: SolverSettings) -> Self {
+    async fn start_over(
+        more: &str,
+        groups: &[(&str, &str)],
+        solver: SolverSettings,
+        idle: Duration,
+    ) -> Self {
         let directory = TempDir::new().unwrap();
-        let control = control_with(&directory, more, groups, solver).await;
+        let control = empty_with(&directory, solver, idle).await;
+        bootstrap(&control, more, groups).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -103,20 +116,12 @@ pub(crate) fn recorder() -> metrics_exporter_prometheus::PrometheusHandle {
     RECORDER.get_or_init(|| install_recorder().unwrap()).clone()
 }
 
-/// Use cases over a new store and log in this directory.
-async fn control_with(
-    directory: &TempDir,
-    more: &str,
-    groups: &[(&str, &str)],
-    solver: SolverSettings,
-) -> Control {
-    let control = empty(directory, solver).await;
-    bootstrap(&control, more, groups).await;
-    control
-}
-
 /// Use cases over a new store and log, before there is anybody.
 pub(crate) async fn empty(directory: &TempDir, solver: SolverSettings) -> Control {
+    empty_with(directory, solver, IDLE).await
+}
+
+async fn empty_with(directory: &TempDir, solver: SolverSettings, idle: Duration) -> Control {
     let clock = SystemClock::new();
     let now = clock.now();
     let url = format!("sqlite://{}", directory.path().join("portcullis.db").display());
@@ -147,6 +152,7 @@ pub(crate) async fn empty(directory: &TempDir, solver: SolverSettings) -> Contro
         gate_host_key: HOST_KEY.into(),
         log_directory: directory.path().join("log"),
         sign_in_lifetime: Duration::from_secs(3600),
+        sign_in_idle: idle,
         solver,
     };
     Control::new(gateway, settings)

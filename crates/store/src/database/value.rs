@@ -1,7 +1,7 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SubjectId,
+    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SignInId, SubjectId,
     TargetName, Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
@@ -155,6 +155,7 @@ macro_rules! text_args {
     )*};
 }
 text_args!(
+    SignInId,
     SubjectId,
     UserName,
     TargetName,

@@ -1,6 +1,6 @@
 use portcullis_domain::factor::{Factor, FactorKind};
-use portcullis_domain::{SessionId, Timestamp};
-use portcullis_store::{Certificate, Page, SessionFilter, StoreError, Token};
+use portcullis_domain::{SessionId, SignInId, Timestamp};
+use portcullis_store::{Carrier, Certificate, Page, SessionFilter, Store, StoreError, Token};
 
 use super::home::Home;
 use super::samples::*;
@@ -66,12 +66,27 @@ pub(crate) async fn sessions_of_a_killed_node_are_closed_and_no_others(home: Hom
     assert!(store.session(other.id).await.unwrap().end.is_none());
 }
 
-fn token(user: &str, expires_at: Timestamp) -> Token {
+pub(crate) fn token(user: &str, expires_at: Timestamp) -> Token {
     let factors = vec![
         Factor { kind: FactorKind::Password, at: NOW },
         Factor { kind: FactorKind::Totp, at: NOW },
     ];
-    Token { user: user_name(user), factors, issued_at: NOW, expires_at }
+    Token {
+        id: SignInId::generate(NOW),
+        user: user_name(user),
+        carrier: Carrier::Bearer,
+        idle_seconds: None,
+        source: "192.0.2.1".to_owned(),
+        client: None,
+        certificate: None,
+        factors,
+        issued_at: NOW,
+        expires_at,
+    }
+}
+
+async fn found(store: &Store, hash: u8, now: Timestamp) -> Option<Token> {
+    store.token(&[hash; 32], now).await.unwrap().map(|seen| seen.token)
 }
 
 fn certificate(serial: u64, user: &str) -> Certificate {
@@ -87,17 +102,57 @@ fn certificate(serial: u64, user: &str) -> Certificate {
 
 pub(crate) async fn a_token_is_found_until_it_is_revoked_or_over(home: Home) {
     let store = home.open().await;
-    let token = token("alice", later(60));
-    store.put_token(&[1; 32], &token).await.unwrap();
-    store.put_token(&[2; 32], &token).await.unwrap();
-    assert_eq!(store.token(&[1; 32], later(59)).await.unwrap(), Some(token.clone()));
-    assert_eq!(store.token(&[1; 32], later(60)).await.unwrap(), None);
-    assert_eq!(store.token(&[3; 32], NOW).await.unwrap(), None);
+    let (one, two) = (token("alice", later(60)), token("alice", later(60)));
+    store.put_token(&[1; 32], &one).await.unwrap();
+    store.put_token(&[2; 32], &two).await.unwrap();
+    assert_eq!(found(&store, 1, later(59)).await, Some(one));
+    assert_eq!(found(&store, 1, later(60)).await, None);
+    assert_eq!(found(&store, 3, NOW).await, None);
     assert!(store.revoke_token(&[1; 32], later(1)).await.unwrap());
     assert!(!store.revoke_token(&[1; 32], later(2)).await.unwrap());
-    assert_eq!(store.token(&[1; 32], later(2)).await.unwrap(), None);
-    assert_eq!(store.token(&[2; 32], later(2)).await.unwrap(), Some(token));
+    assert_eq!(found(&store, 1, later(2)).await, None);
+    assert_eq!(found(&store, 2, later(2)).await, Some(two));
     assert_eq!(store.purge_sign_ins(later(60)).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_token_nobody_uses_ends_and_use_keeps_it_up_to_its_end(home: Home) {
+    let store = home.open().await;
+    let idle = Token { idle_seconds: Some(10), ..token("alice", later(60)) };
+    store.put_token(&[1; 32], &idle).await.unwrap();
+    store
+        .put_token(&[2; 32], &Token { id: SignInId::generate(NOW), ..idle.clone() })
+        .await
+        .unwrap();
+    for second in [9, 18, 27, 36, 45, 54] {
+        assert_eq!(found(&store, 1, later(second)).await, Some(idle.clone()), "{second}");
+        store.see_token(&[1; 32], &idle, later(second)).await.unwrap();
+    }
+    let seen = store.token(&[1; 32], later(59)).await.unwrap().unwrap().seen_at;
+    assert_eq!(seen, later(54));
+    assert_eq!(found(&store, 1, later(60)).await, None, "used, and over all the same");
+    assert_eq!(found(&store, 2, later(10)).await, None);
+    store.see_token(&[2; 32], &idle, later(11)).await.unwrap();
+    assert_eq!(found(&store, 2, later(12)).await, None, "what has ended stays ended");
+}
+
+pub(crate) async fn people_see_and_end_their_own_sign_ins_only(home: Home) {
+    let store = home.open().await;
+    let (alice, bob) = (user_name("alice"), user_name("bob"));
+    store.record_certificate(&certificate(9, "alice")).await.unwrap();
+    let with = Token { certificate: Some(9), ..token("alice", later(60)) };
+    let (over, of_bob) = (token("alice", later(5)), token("bob", later(60)));
+    for (hash, token) in [(1, &with), (2, &over), (3, &of_bob)] {
+        store.put_token(&[hash; 32], token).await.unwrap();
+    }
+    let listed = store.sign_ins_of(&alice, later(6)).await.unwrap();
+    assert_eq!(listed.into_iter().map(|seen| seen.token).collect::<Vec<_>>(), [with.clone()]);
+    assert!(!store.end_sign_in(&bob, with.id, later(6)).await.unwrap());
+    assert!(found(&store, 1, later(6)).await.is_some());
+    assert!(store.end_sign_in(&alice, with.id, later(6)).await.unwrap());
+    assert!(!store.end_sign_in(&alice, with.id, later(6)).await.unwrap());
+    assert!(found(&store, 1, later(7)).await.is_none());
+    assert_eq!(store.certificate(9, later(7)).await.unwrap(), None, "nor by its certificate");
+    assert!(found(&store, 3, later(7)).await.is_some());
 }
 
 pub(crate) async fn a_certificate_serial_is_taken_once_and_revoked_for_good(home: Home) {
