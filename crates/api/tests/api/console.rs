@@ -82,6 +82,7 @@ async fn no_answer_of_the_api_is_a_page() {
             "application/x-ndjson",
             "application/x-asciicast",
             "application/octet-stream",
+            "application/x-tar",
             "text/event-stream",
         ];
         let text = media.starts_with("text/plain") || media.starts_with("text/yaml");

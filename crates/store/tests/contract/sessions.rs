@@ -145,7 +145,7 @@ pub(crate) async fn people_see_and_end_their_own_sign_ins_only(home: Home) {
         store.put_token(&[hash; 32], token).await.unwrap();
     }
     let listed = store.sign_ins_of(&alice, later(6)).await.unwrap();
-    assert_eq!(listed.into_iter().map(|seen| seen.token).collect::<Vec<_>>(), [with.clone()]);
+    assert_eq!(listed.iter().map(|seen| &seen.token).collect::<Vec<_>>(), [&with]);
     assert!(!store.end_sign_in(&bob, with.id, later(6)).await.unwrap());
     assert!(found(&store, 1, later(6)).await.is_some());
     assert!(store.end_sign_in(&alice, with.id, later(6)).await.unwrap());
