@@ -114,6 +114,7 @@ pub(crate) const FENCES: &[Fence] = &[
     fence("rustls", &["connectors"], "who is trusted outside is decided in one place"),
     fence("tokio-rustls", &["connectors"], "TLS to the outside begins in one place"),
     fence("rustls-native-certs", &["connectors"], "who is trusted outside is decided in one place"),
+    fence("sqlparser", &["sql"], "SQL is read in one place, and what is not understood is refused"),
     fence(
         "rustix",
         &["testkit", "gateway", "proof"],
@@ -122,7 +123,7 @@ pub(crate) const FENCES: &[Fence] = &[
 ];
 
 /// Crates that decide without looking: no runtime, no sockets, no database.
-pub(crate) const PURE: &[&str] = &["domain", "resources", "policy", "identity"];
+pub(crate) const PURE: &[&str] = &["domain", "resources", "policy", "identity", "sql"];
 
 /// What a pure crate cannot have and stay pure; its tests may.
 pub(crate) const IMPURE: &[&str] =
