@@ -2,15 +2,15 @@
 //!
 //! In: analyses of statements that were let through. Out: the classes an `EXECUTE` has. A name
 //! that was prepared twice has both statements' classes, because whether the second `PREPARE`
-//! succeeded is for the server to say; a name that was not seen stays [`Class::Procedure`].
+//! succeeded is for the server to say; a name that was not seen stays [`crate::Class::Procedure`].
 
 use std::collections::HashMap;
 
-use crate::class::{Class, ClassSet};
+use crate::class::ClassSet;
 use crate::statement::Analysis;
 
 /// Most names remembered of one session; statements of further names stay
-/// [`Class::Procedure`].
+/// [`crate::Class::Procedure`].
 pub const MAX_PREPARED: usize = 10_000;
 
 /// The prepared statements of one session, by name. Statements prepared with protocol messages
@@ -38,7 +38,7 @@ impl Prepared {
     }
 
     /// The classes of a statement with what it executes: a known name's instead of
-    /// [`Class::Procedure`]. A call of an unreviewed function in its arguments stays one.
+    /// [`crate::Class::Procedure`]. A call of an unreviewed function in its arguments stays one.
     #[must_use]
     pub fn classes(&self, analysis: &Analysis) -> ClassSet {
         let Some(known) = analysis.executes.as_ref().and_then(|name| self.names.get(name)) else {
@@ -51,7 +51,7 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, Modes, classify};
+    use crate::{Class, Limits, Modes, classify};
 
     fn one(text: &str) -> Analysis {
         let found = classify(text.as_bytes(), &Modes::postgres(), &Limits::STANDARD);

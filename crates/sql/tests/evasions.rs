@@ -4,6 +4,13 @@
 //! and ends before the next; `CLASSES` are those the text must have at least, with `=` before
 //! them exactly those. Escapes `{00}` to `{ff}` stand for bytes a text file cannot show.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
