@@ -70,7 +70,7 @@ impl Control {
             login: asked.login,
             duration,
             reason,
-            ticket: None,
+            ticket: written(body.ticket.as_deref())?,
             extends: asked.extends,
             asked_at: now,
             rule: portcullis_domain::ApprovalRule::of(BTreeSet::new(), 1),
@@ -100,7 +100,7 @@ impl Control {
         not_both(facts, who.user(), &draft.scope, now)?;
         Ok(AccessRequest {
             environment: environment.name.clone(),
-            ticket: ticket(body.ticket.as_deref(), environment)?,
+            ticket: ticket(draft.ticket.clone(), environment)?,
             rule,
             terms: environment.requests.clone(),
             ..draft
@@ -225,6 +225,9 @@ impl Control {
     ) -> Result<ControlError, ControlError> {
         let facts = &snapshot.facts;
         let (name, login) = (&draft.target, draft.login.as_ref());
+        if let Some(error) = role_ticket(facts, draft) {
+            return Ok(error);
+        }
         let standing = facts
             .targets
             .get(name)
@@ -285,6 +288,7 @@ fn imagined(request: &AccessRequest, now: Timestamp) -> Grant {
         },
         actions: request.actions.clone(),
         login: request.login.clone(),
+        ticket: request.ticket.clone(),
         starts: now,
         ends: now.plus(request.duration),
         source: GrantSource::Request { request: request.id, approved_by: Vec::new() },
@@ -359,9 +363,41 @@ fn not_eligible(body: &RequestBody) -> ControlError {
     ControlError::new(ErrorKind::NotFound, "not_eligible", why)
 }
 
-fn ticket(given: Option<&str>, environment: &Environment) -> Result<Option<String>, ControlError> {
-    let wanted = environment.requests.ticket.as_deref();
+/// What was written as a ticket.
+fn written(given: Option<&str>) -> Result<Option<String>, ControlError> {
     let Some(given) = given.map(str::trim).filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
+    if given.len() > MAX_TICKET_BYTES || given.chars().any(char::is_control) {
+        let why = format!("a ticket has at most {MAX_TICKET_BYTES} bytes, all of them printable");
+        return Err(ControlError::invalid(why));
+    }
+    Ok(Some(given.to_owned()))
+}
+
+/// A role of the requester's that would reach the target under another ticket.
+fn role_ticket(facts: &Facts, draft: &AccessRequest) -> Option<ControlError> {
+    let target = facts.targets.get(&draft.target)?;
+    let held = facts.roles_of(&draft.user);
+    let mut roles = held.keys().filter_map(|name| facts.roles.get(name));
+    let role = roles.find(|role| {
+        !role.conditions.ticket_fits(draft.ticket.as_deref())
+            && role.allow.iter().any(|rule| rule.selects(target))
+    })?;
+    let why = format!(
+        "role `{}` needs a ticket like `{}`; add `--ticket`",
+        role.name,
+        role.conditions.ticket.as_deref().unwrap_or_default()
+    );
+    Some(ControlError::new(ErrorKind::Invalid, "ticket_required", why))
+}
+
+fn ticket(
+    given: Option<String>,
+    environment: &Environment,
+) -> Result<Option<String>, ControlError> {
+    let wanted = environment.requests.ticket.as_deref();
+    let Some(given) = given else {
         return match wanted {
             None => Ok(None),
             Some(pattern) => Err(ControlError::new(
@@ -374,12 +410,8 @@ fn ticket(given: Option<&str>, environment: &Environment) -> Result<Option<Strin
             )),
         };
     };
-    if given.len() > MAX_TICKET_BYTES || given.chars().any(char::is_control) {
-        let why = format!("a ticket has at most {MAX_TICKET_BYTES} bytes, all of them printable");
-        return Err(ControlError::invalid(why));
-    }
     match wanted {
-        Some(pattern) if !ticket_matches(pattern, given) => Err(ControlError::new(
+        Some(pattern) if !ticket_matches(pattern, &given) => Err(ControlError::new(
             ErrorKind::Invalid,
             "ticket_required",
             format!(
@@ -388,7 +420,7 @@ fn ticket(given: Option<&str>, environment: &Environment) -> Result<Option<Strin
                 environment.name
             ),
         )),
-        _ => Ok(Some(given.to_owned())),
+        _ => Ok(Some(given)),
     }
 }
 

@@ -110,6 +110,7 @@ impl Control {
                     .chain(
                         (!row.only.is_empty()).then(|| format!("only {}", row.only.join(" or "))),
                     )
+                    .chain((!row.under.is_empty()).then(|| row.under.join(", or ")))
                     .chain(
                         (!row.except.is_empty())
                             .then(|| format!("except {}", row.except.join(" or "))),

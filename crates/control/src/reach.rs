@@ -20,6 +20,8 @@ struct Cell {
     only: BTreeSet<String>,
     /// But nothing that matches one of these.
     except: BTreeSet<String>,
+    /// Only under one of these sets of conditions; empty: under any.
+    under: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -43,11 +45,7 @@ impl How {
 impl Cell {
     /// Whether `self` admits something that `before` does not.
     fn gains_over(&self, before: &Self) -> bool {
-        let wider = match (before.only.is_empty(), self.only.is_empty()) {
-            (true, _) => false,
-            (false, true) => true,
-            (false, false) => !self.only.is_subset(&before.only),
-        };
+        let wider = widened(&before.only, &self.only) || widened(&before.under, &self.under);
         self.how > before.how
             || (self.how != How::No && (wider || !before.except.is_subset(&self.except)))
     }
@@ -56,7 +54,7 @@ impl Cell {
         let list = |patterns: &BTreeSet<String>| {
             patterns.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
         };
-        match (self.how, self.only.is_empty(), self.except.is_empty()) {
+        let texts = match (self.how, self.only.is_empty(), self.except.is_empty()) {
             (How::No, ..) => "nothing".to_owned(),
             (_, true, true) => "any".to_owned(),
             (_, false, true) => format!("only {}", list(&self.only)),
@@ -64,12 +62,21 @@ impl Cell {
             (_, false, false) => {
                 format!("only {} except {}", list(&self.only), list(&self.except))
             }
+        };
+        match self.how == How::No || self.under.is_empty() {
+            true => texts,
+            false => format!("{texts}, {}", list(&self.under)),
         }
     }
 
     fn same_bounds(&self, other: &Self) -> bool {
-        self.only == other.only && self.except == other.except
+        self.only == other.only && self.except == other.except && self.under == other.under
     }
+}
+
+/// Whether alternatives have come that were not there; none at all stands for anything.
+fn widened(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
+    !before.is_empty() && (after.is_empty() || !after.is_subset(before))
 }
 
 /// Rows that differ between two states, sorted by person, target and action: one for all accounts
@@ -134,6 +141,7 @@ fn table(policies: &Policies, facts: &Facts, now: Timestamp) -> Table {
                     how,
                     only: found.only.into_iter().collect(),
                     except: found.except.into_iter().collect(),
+                    under: found.under.into_iter().collect(),
                 };
                 let cells = table.entry((found.user, target.clone(), kind)).or_default();
                 for login in found.logins {
@@ -163,6 +171,10 @@ mod tests {
         assert!(!excepted.gains_over(&cell(How::Standing, &[], &[])));
         assert!(!cell(How::AfterApproval, &[], &[]).gains_over(&cell(How::Standing, &[], &[])));
         assert!(!Cell::default().gains_over(&bounded));
+        let any = cell(How::Standing, &[], &[]);
+        let office = Cell { under: ["within office hours".to_owned()].into(), ..any.clone() };
+        assert!(any.gains_over(&office) && !office.gains_over(&any));
+        assert_eq!(office.bounds(), "any, within office hours");
     }
 
     #[test]
@@ -183,6 +195,6 @@ mod tests {
 
     fn cell(how: How, only: &[&str], except: &[&str]) -> Cell {
         let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Cell { how, only: set(only), except: set(except) }
+        Cell { how, only: set(only), except: set(except), under: BTreeSet::new() }
     }
 }

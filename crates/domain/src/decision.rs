@@ -74,6 +74,9 @@ pub struct Terms {
     pub recording: Recording,
     /// The moment it ends whatever happens: the grant's end.
     pub ends: Option<Timestamp>,
+    /// When it must be asked again at the latest, because hours of a role open or close then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask_again: Option<Timestamp>,
     /// Longest session.
     pub max_session: Option<Duration>,
     /// Longest silence.
@@ -98,6 +101,11 @@ pub enum Denial {
         /// Their ids, sorted.
         policies: Vec<String>,
     },
+    /// Roles allow it under conditions that are not met now.
+    Conditions {
+        /// Which, in words.
+        unmet: Vec<String>,
+    },
     /// A lock holds.
     Locked {
         /// Which.
@@ -121,6 +129,16 @@ pub enum Denial {
     },
 }
 
+impl Terms {
+    /// When the decision must be taken again at the latest.
+    pub fn good_until(&self) -> Option<Timestamp> {
+        match (self.ends, self.ask_again) {
+            (Some(ends), Some(again)) => Some(ends.min(again)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,6 +146,9 @@ impl fmt::Display for Denial {
             Self::TargetUnknown => f.write_str("the target is unknown"),
             Self::NoPolicy => f.write_str("no role or policy allows it"),
             Self::Forbidden { policies } => write!(f, "forbidden by {}", policies.join(", ")),
+            Self::Conditions { unmet } => {
+                write!(f, "allowed only {}", unmet.join(", or "))
+            }
             Self::Locked { lock, subject, reason } => {
                 write!(f, "{subject} is locked by {lock}: {}", reason.escape_debug())
             }
@@ -155,6 +176,9 @@ impl Denial {
                 "name the login: USER:LOGIN@TARGET with one of {}",
                 choices.iter().map(Login::as_str).collect::<Vec<_>>().join(", ")
             ),
+            Self::Conditions { unmet } => {
+                format!("your role allows it only {}", unmet.join(", or "))
+            }
             Self::TooLong => "the command, path or destination is too long".into(),
             _ => "access denied; ask your administrator which role allows it (`portcullis why` explains)".into(),
         }

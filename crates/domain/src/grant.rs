@@ -60,6 +60,9 @@ pub struct Grant {
     pub actions: BTreeSet<ActionKind>,
     /// Only as this account; `None`: any that the roles allow.
     pub login: Option<Login>,
+    /// The ticket it was asked for under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
     /// From when (the moment of approval).
     pub starts: Timestamp,
     /// Until when, exclusive.

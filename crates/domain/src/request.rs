@@ -326,6 +326,7 @@ impl AccessRequest {
             role,
             actions: self.actions.clone(),
             login: self.login.clone(),
+            ticket: self.ticket.clone(),
             starts: now,
             ends,
             source: GrantSource::Request {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
+use crate::conditions::Conditions;
 use crate::name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
 use crate::target::Target;
 
@@ -20,6 +21,9 @@ pub struct Role {
     /// Portcullis itself. Never in a circle.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub inherits: BTreeSet<RoleName>,
+    /// Under which circumstances it gives what it allows; what it denies holds regardless.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
     /// What it lets its holders do.
     pub allow: Vec<Rule>,
     /// What its holders can never do.

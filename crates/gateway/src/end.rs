@@ -15,6 +15,8 @@ pub enum EndReason {
     GrantEnded,
     /// The grant was revoked; who and why.
     Revoked(String),
+    /// The conditions of the role are not met any more, such as its hours; which.
+    OutsideConditions(String),
     /// A lock was placed; on what and why.
     Locked(String),
     /// The gate of the environment was dropped; why.
@@ -51,6 +53,7 @@ impl EndReason {
             Self::ConnectFailed(_) => "connect_failed",
             Self::GrantEnded => "grant_ended",
             Self::Revoked(_) => "revoked",
+            Self::OutsideConditions(_) => "outside_conditions",
             Self::Locked(_) => "locked",
             Self::Dropped(_) => "dropped",
             Self::PolicyChanged(_) => "policy_changed",
@@ -75,6 +78,9 @@ impl EndReason {
                     .into()
             }
             Self::Revoked(why) => format!("your grant was revoked: {}", why.escape_debug()),
+            Self::OutsideConditions(which) => {
+                format!("this is allowed only {}", which.escape_debug())
+            }
             Self::Locked(why) => format!("access is locked: {}", why.escape_debug()),
             Self::Dropped(why) => format!("the gate has been dropped: {}", why.escape_debug()),
             Self::PolicyChanged(why) => {
@@ -121,6 +127,9 @@ pub(crate) fn reason_for(
                     && matches!(held.kind, portcullis_domain::lock::LockKind::Drop { .. })
             });
             if dropped { EndReason::Dropped(told) } else { EndReason::Locked(told) }
+        }
+        Decision::Deny(Denial::Conditions { unmet }) => {
+            EndReason::OutsideConditions(unmet.join(", or "))
         }
         Decision::Deny(denial) => EndReason::PolicyChanged(denial.told()),
     }

@@ -112,7 +112,7 @@ impl Gateway {
             target,
             opened: now,
             last_moved: AtomicI64::new(now.as_millis()),
-            next_check: AtomicI64::new(terms.ends.map_or(NEVER, Timestamp::as_millis)),
+            next_check: AtomicI64::new(terms.good_until().map_or(NEVER, Timestamp::as_millis)),
             permitted: Mutex::new(VecDeque::from([action])),
             recorder,
             end: OnceLock::new(),
@@ -220,7 +220,7 @@ impl LiveSession {
             Ok(permit) => {
                 let current =
                     Some(Timestamp::from_millis(self.0.next_check.load(Ordering::Relaxed)));
-                self.set_next_check(earlier(current, permit.terms().ends));
+                self.set_next_check(earlier(current, permit.terms().good_until()));
                 Ok(permit)
             }
             Err(refused) => {

@@ -183,7 +183,7 @@ impl Gateway {
             };
             match decide(&snapshot.policies, &snapshot.facts, &query, now) {
                 Decision::Allow(terms) if session.can_keep(&terms) => {
-                    ends = earlier(ends, terms.ends);
+                    ends = earlier(ends, terms.good_until());
                 }
                 refused => {
                     session.end(reason_for(

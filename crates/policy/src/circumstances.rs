@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use portcullis_domain::{Action, Login};
+use portcullis_domain::{Action, Login, Timestamp};
 
 /// One evaluation's circumstances. Ages and limits in seconds.
 #[derive(Debug, Clone)]
@@ -19,7 +19,19 @@ pub(crate) struct Circumstances<'a> {
     /// `None`: the environment asks for none.
     pub(crate) second_factor_max_age: Option<i64>,
     pub(crate) source: IpAddr,
+    /// What windows of hours are open at.
+    pub(crate) now: Timestamp,
+    pub(crate) ticket: Ticket<'a>,
     pub(crate) detail: &'a Detail,
+}
+
+/// The ticket of the grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ticket<'a> {
+    /// This one, or none.
+    Is(Option<&'a str>),
+    /// One that fits every pattern: as if the right one had been given.
+    Fitting,
 }
 
 /// What the action is about, canonical.

@@ -13,9 +13,10 @@
 
 use std::collections::BTreeSet;
 
-use portcullis_domain::{ActionKind, Role, Rule};
+use portcullis_domain::{ActionKind, Conditions, Role, Rule};
 
 use crate::circumstances::clean_path;
+use crate::decide::FRESH_GRACE;
 use crate::like::{matches_everything, pattern, quoted};
 
 /// Whether a policy permits or forbids.
@@ -45,6 +46,8 @@ pub struct CompiledPolicy {
     pub description: String,
     /// The Cedar text.
     pub cedar: String,
+    /// The same without the role's conditions on factor, network and hours, where it has some.
+    pub unconditional: Option<String>,
 }
 
 /// Compiles a role: its `allow` rules, then its `deny` rules, in order. The role's `control` set is
@@ -60,7 +63,18 @@ pub fn compile_role(role: &Role) -> Vec<CompiledPolicy> {
                 number += 1;
                 let id = format!("role:{}:{word}:{number}", role.name);
                 let description = describe(role, word, index, &part);
-                let cedar = text(role, rule, effect, &part, &id, &description);
+                let when = conditions_of(&role.conditions, effect);
+                let cedar = text(role, rule, &part, &id, &description, &when);
+                // What a ticket has to look like is part of what is asked for, not of the moment.
+                let lasting = Conditions {
+                    ticket: role.conditions.ticket.clone(),
+                    ..Conditions::default()
+                };
+                let unconditional = (effect == Effect::Permit && role.conditions != lasting)
+                    .then(|| {
+                        let when = conditions_of(&lasting, effect);
+                        text(role, rule, &part, &id, &description, &when)
+                    });
                 policies.push(CompiledPolicy {
                     id,
                     effect,
@@ -69,6 +83,7 @@ pub fn compile_role(role: &Role) -> Vec<CompiledPolicy> {
                     patterns: part.patterns.to_vec(),
                     description,
                     cedar,
+                    unconditional,
                 });
             }
         }
@@ -140,11 +155,13 @@ fn describe(role: &Role, word: &str, index: usize, part: &Part<'_>) -> String {
 fn text(
     role: &Role,
     rule: &Rule,
-    effect: Effect,
     part: &Part<'_>,
     id: &str,
     description: &str,
+    when: &(Effect, Vec<String>),
 ) -> String {
+    let (effect, more) = when;
+    let effect = *effect;
     let verb = match effect {
         Effect::Permit => "permit",
         Effect::Forbid => "forbid",
@@ -156,9 +173,9 @@ fn text(
         quoted(role.name.as_str()),
         action_scope(&part.actions),
     );
-    for condition in conditions(rule, effect, part) {
+    for condition in selectors(rule, effect, part).iter().chain(more) {
         cedar.push_str("\nwhen { ");
-        cedar.push_str(&condition);
+        cedar.push_str(condition);
         cedar.push_str(" }");
     }
     cedar.push_str(";\n");
@@ -174,7 +191,7 @@ fn action_scope(actions: &BTreeSet<ActionKind>) -> String {
     }
 }
 
-fn conditions(rule: &Rule, effect: Effect, part: &Part<'_>) -> Vec<String> {
+fn selectors(rule: &Rule, effect: Effect, part: &Part<'_>) -> Vec<String> {
     let entities = |kind: &str, names: Vec<&str>| {
         let all: Vec<String> = names.iter().map(|n| format!("{kind}::{}", quoted(n))).collect();
         match all.as_slice() {
@@ -201,6 +218,38 @@ fn conditions(rule: &Rule, effect: Effect, part: &Part<'_>) -> Vec<String> {
     }
     all.extend(pattern_condition(effect, part));
     all
+}
+
+/// What a role asks for beside its rules; a deny holds whatever the circumstances.
+fn conditions_of(conditions: &Conditions, effect: Effect) -> (Effect, Vec<String>) {
+    if effect == Effect::Forbid {
+        return (effect, Vec::new());
+    }
+    let mut all = Vec::new();
+    if let Some(age) = conditions.second_factor_max_age {
+        let seconds = age.max(FRESH_GRACE).as_secs();
+        all.push(format!(
+            "context has second_factor_age && context.second_factor_age <= {seconds}"
+        ));
+    }
+    let ranges = conditions.networks.iter();
+    let ranges: Vec<String> = ranges
+        .map(|network| format!("context.source.isInRange(ip({}))", quoted(&network.to_string())))
+        .collect();
+    if !ranges.is_empty() {
+        all.push(ranges.join(" || "));
+    }
+    let windows: Vec<String> =
+        conditions.hours.iter().map(|window| quoted(&window.to_string())).collect();
+    match windows.as_slice() {
+        [] => {}
+        [one] => all.push(format!("context.hours.contains({one})")),
+        many => all.push(format!("context.hours.containsAny([{}])", many.join(", "))),
+    }
+    if let Some(pattern) = &conditions.ticket {
+        all.push(format!("context.tickets.contains({})", quoted(pattern)));
+    }
+    (effect, all)
 }
 
 fn pattern_condition(effect: Effect, part: &Part<'_>) -> Option<String> {
@@ -245,6 +294,7 @@ fn canonical(subject: Subject, text: &str) -> String {
 mod tests {
     use super::*;
     use portcullis_domain::{EnvironmentName, Login, RoleName};
+    use std::time::Duration;
 
     fn role(allow: Rule) -> Role {
         Role {
@@ -253,6 +303,7 @@ mod tests {
             allow: vec![allow],
             deny: Vec::new(),
             inherits: BTreeSet::new(),
+            conditions: Conditions::default(),
             control: BTreeSet::new(),
         }
     }
@@ -281,6 +332,34 @@ when { resource.hasTag("team") && resource.getTag("team") == "web" }
 when { ["deploy", "root"].contains(context.login) };
 "#
         );
+    }
+
+    #[test]
+    fn conditions_read_as_cedar_and_bind_only_what_is_allowed() {
+        let rule = Rule { actions: [ActionKind::Shell].into(), ..Rule::default() };
+        let conditions = serde_json::from_value(serde_json::json!({
+            "second_factor_max_age": "15m",
+            "networks": ["10.0.0.0/8", "2001:db8::/32"],
+            "hours": [{"time_zone": "Europe/Berlin", "days": ["mon"], "from": "08:00", "to": "18:00"}],
+            "ticket": "OPS-#",
+        }));
+        let deny = vec![rule.clone()];
+        let made = Role { conditions: conditions.unwrap(), deny, ..role(rule) };
+        let policies = compile_role(&made);
+        assert_eq!(
+            policies[0].cedar.split("resource\n)\n").nth(1).unwrap(),
+            r#"when { context has second_factor_age && context.second_factor_age <= 900 }
+when { context.source.isInRange(ip("10.0.0.0/8")) || context.source.isInRange(ip("2001:db8::/32")) }
+when { context.hours.contains("08:00-18:00 mon Europe/Berlin") }
+when { context.tickets.contains("OPS-#") };
+"#
+        );
+        let lasting = policies[0].unconditional.as_deref().unwrap();
+        assert!(lasting.ends_with("resource\n)\nwhen { context.tickets.contains(\"OPS-#\") };\n"));
+        assert!(policies[1].cedar.ends_with("resource\n);\n"), "{}", policies[1].cedar);
+        let short = Conditions { second_factor_max_age: Some(Duration::ZERO), ..Conditions::default() };
+        let anew = compile_role(&Role { conditions: short, ..made });
+        assert!(anew[0].cedar.contains("second_factor_age <= 120"), "a code takes time to type");
     }
 
     #[test]

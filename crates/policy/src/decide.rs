@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_domain::action::MAX_ACTION_TEXT_BYTES;
-use portcullis_domain::role::with_inherited;
 use portcullis_domain::{
-    Access, Action, ActionKind, Authentication, Decision, Denial, Facts, Grant, Lock, LockSubject,
-    Login, Query, RoleName, Terms, Timestamp,
+    Access, Action, ActionKind, Authentication, Conditions, Decision, Denial, Facts, Grant, Lock, Login, Query, RoleName, Terms, Timestamp,
 };
 
-use crate::circumstances::{Circumstances, Detail};
+use crate::circumstances::{Circumstances, Detail, Ticket};
 use crate::engine::Verdict;
 use crate::inactive::inactive_roles;
 use crate::policies::{Compiled, Policies};
 use crate::slice::{Slice, Subject, Without};
+use crate::views::{Left, role_locks, views};
 
 /// How long a second factor proved while connecting counts as proved for this session. An
 /// environment whose maximum age is shorter (`0s`: anew for every session) is held to this.
@@ -27,6 +26,8 @@ pub const FRESH_GRACE: Duration = Duration::from_secs(120);
 /// How far in the future a second factor may be dated and still count, for clocks of several
 /// nodes. Beyond that it does not count: a clock has gone backwards.
 pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(5);
+/// Most grants whose tickets are tried for one decision.
+const MAX_GRANTS_TRIED: usize = 16;
 
 /// Decides one query. The policies must be those of the facts' revision; others are a deny.
 ///
@@ -116,6 +117,15 @@ pub(crate) fn second_factor_age(who: &Authentication, now: Timestamp) -> Option<
     Some(i64::try_from(age).unwrap_or(i64::MAX))
 }
 
+/// Whether, and by what, an action is granted.
+#[derive(Debug, Clone, Copy)]
+enum Granted<'a> {
+    No,
+    By(&'a Grant),
+    /// As if by one with whatever ticket it takes.
+    Suitably,
+}
+
 /// What one login leads to.
 pub(crate) enum Outcome<'a> {
     Allow { reasons: Vec<String>, grant: Option<&'a Grant> },
@@ -155,12 +165,13 @@ impl<'a> Case<'a> {
         case.role_lock = locks.first().map(|(lock, _)| *lock);
         let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
         locked_roles.extend(inactive_roles(compiled, facts, subject, now));
-        case.views = views(compiled, subject, locked_roles, false)
+        case.views = views(compiled, subject, locked_roles, Left::default())
             .map_err(|error| Denial::PolicyError { errors: vec![error] })?;
         Ok(case)
     }
 
-    /// A case for `who-can`: forbids by pattern do not count, locked roles do not either.
+    /// A case for `who-can`: forbids by pattern do not count, nor do locked roles and conditions
+    /// that hold at some moments only.
     pub(crate) fn for_anyone(
         compiled: &'a Compiled,
         facts: &'a Facts,
@@ -174,7 +185,8 @@ impl<'a> Case<'a> {
         let locks = role_locks(compiled, facts, subject, now);
         let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
         locked_roles.extend(inactive_roles(compiled, facts, subject, now));
-        case.views = views(compiled, subject, locked_roles, true)?;
+        let left = Left { patterned_forbids: true, conditions: true };
+        case.views = views(compiled, subject, locked_roles, left)?;
         Ok(case)
     }
 
@@ -207,15 +219,8 @@ impl<'a> Case<'a> {
         self.detail = detail;
     }
 
-    fn judge(&self, login: &Login, granted: bool, second_factor_age: Option<i64>) -> Verdict {
-        let circumstances = Circumstances {
-            login,
-            granted,
-            second_factor_age,
-            second_factor_max_age: self.max_age,
-            source: self.who.source,
-            detail: &self.detail,
-        };
+    fn judge(&self, login: &Login, grant: Granted<'_>, second_factor_age: Option<i64>) -> Verdict {
+        let circumstances = self.circumstances(login, grant, second_factor_age);
         let mut sum = Verdict::Refused(Vec::new());
         for (slice, without) in &self.views {
             let verdict =
@@ -228,44 +233,77 @@ impl<'a> Case<'a> {
         sum
     }
 
-    /// The covering grant that lasts longest.
-    fn grant(&self, login: &Login) -> Option<&'a Grant> {
+    fn circumstances<'c>(
+        &'c self,
+        login: &'c Login,
+        grant: Granted<'c>,
+        second_factor_age: Option<i64>,
+    ) -> Circumstances<'c> {
+        Circumstances {
+            login,
+            granted: !matches!(grant, Granted::No),
+            second_factor_age,
+            second_factor_max_age: self.max_age,
+            source: self.who.source,
+            now: self.now,
+            ticket: match grant {
+                Granted::No => Ticket::Is(None),
+                Granted::By(grant) => Ticket::Is(grant.ticket.as_deref()),
+                Granted::Suitably => Ticket::Fitting,
+            },
+            detail: &self.detail,
+        }
+    }
+
+    /// The covering grants, the one that lasts longest first. Others come after it only where a
+    /// ticket could make a difference.
+    fn grants(&self, login: &Login) -> Vec<&'a Grant> {
         let (user, target) = (&self.subject.user.name, &self.subject.target.name);
-        self.facts
-            .active_grants(user, target, self.now)
-            .filter(|grant| grant.covers(self.kind, Some(login), self.now))
-            .max_by_key(|grant| (grant.ends, grant.id))
+        let covering = self.facts.active_grants(user, target, self.now);
+        let mut found: Vec<&Grant> =
+            covering.filter(|grant| grant.covers(self.kind, Some(login), self.now)).collect();
+        found.sort_by_key(|grant| std::cmp::Reverse((grant.ends, grant.id)));
+        found.truncate(if self.compiled.conditional { MAX_GRANTS_TRIED } else { 1 });
+        found
     }
 
     pub(crate) fn outcome(&self, login: &Login) -> Outcome<'a> {
-        let grant = self.grant(login);
-        let granted = grant.is_some();
-        let blocked_by = match self.judge(login, granted, self.age) {
-            Verdict::Allowed(reasons) => return self.allow(login, reasons, grant),
-            Verdict::Failed(errors) => return Outcome::Deny(Denial::PolicyError { errors }),
-            Verdict::Refused(forbids) => forbids,
-        };
-        let reasons = match self.judge(login, true, Some(0)) {
+        let grants = self.grants(login);
+        let mut tried: Vec<Granted<'a>> = grants.into_iter().map(Granted::By).collect();
+        if tried.is_empty() {
+            tried.push(Granted::No);
+        }
+        let mut blocked_by = None;
+        for grant in &tried {
+            match self.judge(login, *grant, self.age) {
+                Verdict::Allowed(reasons) => return self.allow(login, reasons, *grant),
+                Verdict::Failed(errors) => return Outcome::Deny(Denial::PolicyError { errors }),
+                Verdict::Refused(forbids) => {
+                    blocked_by.get_or_insert(forbids);
+                }
+            }
+        }
+        let blocked_by = blocked_by.unwrap_or_default();
+        let reasons = match self.judge(login, Granted::Suitably, Some(0)) {
             Verdict::Allowed(reasons) => reasons,
             Verdict::Failed(errors) => return Outcome::Deny(Denial::PolicyError { errors }),
             Verdict::Refused(forbids) => return Outcome::Deny(self.refused(login, forbids)),
         };
-        let factor_is_enough =
-            granted || matches!(self.judge(login, false, Some(0)), Verdict::Allowed(_));
-        if factor_is_enough {
+        let mut with_factor = tried.iter().map(|grant| self.judge(login, *grant, Some(0)));
+        if with_factor.any(|verdict| matches!(verdict, Verdict::Allowed(_))) {
             Outcome::StepUp { max_age: self.asked_age(), reasons, blocked_by }
         } else {
             Outcome::Request { reasons, blocked_by }
         }
     }
 
-    fn allow(&self, login: &Login, reasons: Vec<String>, grant: Option<&'a Grant>) -> Outcome<'a> {
+    fn allow(&self, login: &Login, reasons: Vec<String>, grant: Granted<'a>) -> Outcome<'a> {
+        let Granted::By(grant) = grant else { return Outcome::Allow { reasons, grant: None } };
         // With standing access a grant counts only if it was needed, so that its end does not
         // end a session that stands without it.
-        let needed = grant.is_some()
-            && (self.subject.environment.access == Access::OnRequest
-                || !matches!(self.judge(login, false, self.age), Verdict::Allowed(_)));
-        Outcome::Allow { reasons, grant: grant.filter(|_| needed) }
+        let needed = self.subject.environment.access == Access::OnRequest
+            || !matches!(self.judge(login, Granted::No, self.age), Verdict::Allowed(_));
+        Outcome::Allow { reasons, grant: needed.then_some(grant) }
     }
 
     /// The environment's limit; zero where that is met and a policy asks for more.
@@ -281,31 +319,55 @@ impl<'a> Case<'a> {
 
     fn refused(&self, login: &Login, forbids: Vec<String>) -> Denial {
         if let Some(lock) = self.role_lock
-            && self.allowed_but_for_locks(login)
+            && matches!(self.judge_without(login, &Without::default()), Verdict::Allowed(_))
         {
             return locked(lock);
         }
-        if forbids.is_empty() { Denial::NoPolicy } else { Denial::Forbidden { policies: forbids } }
+        if !forbids.is_empty() {
+            return Denial::Forbidden { policies: forbids };
+        }
+        if self.compiled.conditional {
+            let without = Without { conditions: true, ..Without::default() };
+            if let Verdict::Allowed(reasons) = self.judge_without(login, &without) {
+                let unmet = self.unmet(&reasons);
+                if !unmet.is_empty() {
+                    return Denial::Conditions { unmet };
+                }
+            }
+        }
+        Denial::NoPolicy
     }
 
-    fn allowed_but_for_locks(&self, login: &Login) -> bool {
-        let Ok(slice) = self.compiled.slice(self.subject) else { return false };
-        let circumstances = Circumstances {
-            login,
-            granted: true,
-            second_factor_age: Some(0),
-            second_factor_max_age: self.max_age,
-            source: self.who.source,
-            detail: &self.detail,
+    /// What would be if nobody had locked a role, and without what `without` leaves out.
+    fn judge_without(&self, login: &Login, without: &Without<'_>) -> Verdict {
+        let slice = match without.conditions {
+            true => self.compiled.fresh_slice(self.subject, &BTreeSet::new()).map(Arc::new),
+            false => self.compiled.slice(self.subject),
         };
-        let verdict = slice.judge(
-            self.compiled,
-            self.subject,
-            self.kind,
-            &Without::default(),
-            &circumstances,
-        );
-        matches!(verdict, Verdict::Allowed(_))
+        let slice = match slice {
+            Ok(slice) => slice,
+            Err(error) => return Verdict::Failed(vec![error]),
+        };
+        let circumstances = self.circumstances(login, Granted::Suitably, Some(0));
+        slice.judge(self.compiled, self.subject, self.kind, without, &circumstances)
+    }
+
+    /// What the roles behind these permits ask for beside them and is not so.
+    fn unmet(&self, reasons: &[String]) -> Vec<String> {
+        let of_role = |id: &String| {
+            let name = RoleName::new(id.split(':').nth(1)?).ok()?;
+            let conditions = &self.compiled.roles.get(&name)?.role.conditions;
+            let asked = Conditions { ticket: None, ..conditions.clone() };
+            let unmet = asked.unmet(self.who.source, None, self.now);
+            (!unmet.is_empty()).then(|| unmet.join(" and "))
+        };
+        let all: BTreeSet<String> = reasons.iter().filter_map(of_role).collect();
+        all.into_iter().collect()
+    }
+
+    /// When the windows of hours that this rests on next change.
+    fn ask_again(&self) -> Option<Timestamp> {
+        self.views.iter().filter_map(|(slice, _)| slice.hours_change(self.now)).min()
     }
 
     fn answer(&self, login: Option<&Login>) -> Answer {
@@ -356,6 +418,7 @@ impl<'a> Case<'a> {
                     login: login.clone(),
                     recording: environment.recording,
                     ends: grant.map(|grant| grant.ends),
+                    ask_again: self.ask_again(),
                     max_session: environment.max_session,
                     idle_timeout: environment.idle_timeout,
                     grant: grant.map(|grant| grant.id),
@@ -379,60 +442,6 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Locks in force on roles the person holds. Roles are looked up only where there is such a lock:
-/// a person may hold very many.
-fn role_locks<'a>(
-    compiled: &Compiled,
-    facts: &'a Facts,
-    subject: Subject<'_>,
-    now: Timestamp,
-) -> Vec<(&'a Lock, &'a RoleName)> {
-    let on_roles = facts.locks.iter().filter_map(|lock| match &lock.subject {
-        LockSubject::Role(role) if lock.holds(now) => Some((lock, role)),
-        _ => None,
-    });
-    let mut on_roles: Vec<_> = on_roles.collect();
-    if on_roles.is_empty() {
-        return on_roles;
-    }
-    let held = compiled.roles_held(subject.user);
-    on_roles.retain(|(_, role)| held.contains(role));
-    // What a locked role inherits it would allow too.
-    let inherited: Vec<_> = on_roles
-        .iter()
-        .flat_map(|(lock, role)| {
-            let all = with_inherited(role, |name| facts.roles.get(name).map(|role| &role.inherits));
-            all.into_iter().filter(move |name| name != role).map(|name| (*lock, name))
-        })
-        .collect();
-    on_roles.extend(inherited);
-    on_roles
-}
-
-/// The slices that must all allow. Where roles are locked, once without their permits, so that
-/// their forbids still hold, and once as if the person did not hold them, so that no raw policy
-/// lets them in for the role's sake.
-fn views<'a>(
-    compiled: &Compiled,
-    subject: Subject<'_>,
-    locked_roles: BTreeSet<&'a RoleName>,
-    patterned_forbids: bool,
-) -> Result<Vec<(Arc<Slice>, Without<'a>)>, String> {
-    if locked_roles.is_empty() && !patterned_forbids {
-        return Ok(vec![(compiled.slice(subject)?, Without::default())]);
-    }
-    let held = Arc::new(compiled.fresh_slice(subject, &BTreeSet::new())?);
-    if locked_roles.is_empty() {
-        return Ok(vec![(held, Without { patterned_forbids, ..Without::default() })]);
-    }
-    let lost = Arc::new(compiled.fresh_slice(subject, &locked_roles)?);
-    let without_permits =
-        Without { permits_of: locked_roles.clone(), patterned_forbids, ..Without::default() };
-    let without_roles =
-        Without { membership: locked_roles, patterned_forbids, ..Without::default() };
-    Ok(vec![(held, without_permits), (lost, without_roles)])
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// An error under one login is an error of the whole decision.
@@ -441,6 +450,7 @@ enum Rank {
     StepUp,
     Request,
     Locked,
+    Conditions,
     Forbidden,
     NoPolicy,
 }
@@ -452,6 +462,7 @@ fn rank(outcome: &Outcome<'_>) -> Rank {
         Outcome::StepUp { .. } => Rank::StepUp,
         Outcome::Request { .. } => Rank::Request,
         Outcome::Deny(Denial::Locked { .. }) => Rank::Locked,
+        Outcome::Deny(Denial::Conditions { .. }) => Rank::Conditions,
         Outcome::Deny(Denial::Forbidden { .. }) => Rank::Forbidden,
         Outcome::Deny(_) => Rank::NoPolicy,
     }
@@ -476,6 +487,10 @@ fn merge(into: &mut Outcome<'_>, from: Outcome<'_>) {
             Outcome::Deny(Denial::Forbidden { policies }),
             Outcome::Deny(Denial::Forbidden { policies: more }),
         ) => add(policies, more),
+        (
+            Outcome::Deny(Denial::Conditions { unmet }),
+            Outcome::Deny(Denial::Conditions { unmet: more }),
+        ) => add(unmet, more),
         (
             Outcome::Deny(Denial::PolicyError { errors }),
             Outcome::Deny(Denial::PolicyError { errors: more }),

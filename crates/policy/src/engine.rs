@@ -125,20 +125,30 @@ impl Sources {
     }
 }
 
+/// Circumstances, with what of them policies know by name.
+#[derive(Debug)]
+pub(crate) struct Moment<'a> {
+    pub(crate) circumstances: &'a Circumstances<'a>,
+    /// Windows of hours that are open.
+    pub(crate) hours: Vec<&'a str>,
+    /// Ticket patterns that are met.
+    pub(crate) tickets: Vec<&'a str>,
+}
+
 /// Evaluates a policy set for one request.
 pub(crate) fn evaluate(
     sources: &Sources,
     principal: &EntityUid,
     action: &EntityUid,
     resource: &EntityUid,
-    circumstances: &Circumstances<'_>,
+    moment: Moment<'_>,
     policies: &PolicySet,
     entities: &Entities,
 ) -> Verdict {
     if let Some(shortage) = stack_shortage() {
         return Verdict::Failed(vec![shortage]);
     }
-    let context = match context(sources, circumstances) {
+    let context = match context(sources, moment) {
         Ok(context) => context,
         Err(error) => return Verdict::Failed(vec![error]),
     };
@@ -163,10 +173,10 @@ pub(crate) fn evaluate(
     }
 }
 
-fn context(sources: &Sources, circumstances: &Circumstances<'_>) -> Result<Context, String> {
-    let c = circumstances;
+fn context(sources: &Sources, moment: Moment<'_>) -> Result<Context, String> {
+    let c = moment.circumstances;
     let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
-    let mut pairs: Vec<(String, RestrictedExpression)> = Vec::with_capacity(10);
+    let mut pairs: Vec<(String, RestrictedExpression)> = Vec::with_capacity(12);
     let mut put = |name: &str, value| pairs.push((name.to_owned(), value));
     put("login", text(c.login.as_str()));
     put("granted", RestrictedExpression::new_bool(c.granted));
@@ -178,6 +188,9 @@ fn context(sources: &Sources, circumstances: &Circumstances<'_>) -> Result<Conte
     let max_age = c.second_factor_max_age.unwrap_or(0);
     put("second_factor_max_age", RestrictedExpression::new_long(max_age));
     put("source", sources.expression(c.source));
+    let set = |names: Vec<&str>| RestrictedExpression::new_set(names.into_iter().map(text));
+    put("hours", set(moment.hours));
+    put("tickets", set(moment.tickets));
     match c.detail {
         Detail::None => {}
         Detail::Command { command, plain } => {

@@ -25,6 +25,7 @@ mod limits;
 mod policies;
 mod raw;
 mod slice;
+mod views;
 mod who_can;
 
 pub use compile::{CompiledPolicy, Effect, compile_role};

@@ -1,7 +1,8 @@
 //! How large and how deep a policy may be, so that parsing, validating and evaluating it stays
 //! within the stack and the time a decision has.
 
-use portcullis_domain::{Role, Rule};
+use portcullis_domain::conditions::{MAX_NETWORKS, MAX_TICKET_PATTERN_BYTES, MAX_WINDOWS};
+use portcullis_domain::{Conditions, Role, Rule};
 
 /// Longest raw policy text, in bytes.
 pub const MAX_POLICY_TEXT_BYTES: usize = 64 * 1024;
@@ -34,7 +35,23 @@ pub(crate) fn check_role(role: &Role) -> Result<(), String> {
     if rules > MAX_RULES_PER_ROLE {
         return Err(format!("it has {rules} rules; at most {MAX_RULES_PER_ROLE} are allowed"));
     }
+    check_conditions(&role.conditions)?;
     role.allow.iter().chain(&role.deny).try_for_each(check_rule)
+}
+
+fn check_conditions(conditions: &Conditions) -> Result<(), String> {
+    let ticket = conditions.ticket.as_ref().map_or(0, String::len);
+    let counts = [
+        ("networks", conditions.networks.len(), MAX_NETWORKS),
+        ("windows of hours", conditions.hours.len(), MAX_WINDOWS),
+        ("bytes of ticket pattern", ticket, MAX_TICKET_PATTERN_BYTES),
+    ];
+    match counts.into_iter().find(|(_, count, most)| count > most) {
+        Some((what, count, most)) => {
+            Err(format!("its conditions have {count} {what}; at most {most} are allowed"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_rule(rule: &Rule) -> Result<(), String> {

@@ -108,6 +108,8 @@ pub struct Policies {
 #[derive(Debug)]
 pub(crate) struct RolePolicy {
     pub(crate) policy: Policy,
+    /// It without conditions that hold at some moments only.
+    pub(crate) unconditional: Option<Policy>,
     pub(crate) made: CompiledPolicy,
 }
 
@@ -143,6 +145,8 @@ pub(crate) struct Compiled {
     pub(crate) users: BTreeMap<UserName, User>,
     pub(crate) targets: BTreeMap<TargetName, Target>,
     pub(crate) environments: BTreeMap<EnvironmentName, Environment>,
+    /// Whether some role has conditions.
+    pub(crate) conditional: bool,
     pub(crate) slices: Slices,
     pub(crate) sources: Sources,
     assignments: BTreeMap<RoleName, RoleAssignment>,
@@ -255,6 +259,7 @@ impl Compiled {
         Ok(Self {
             names: Names::new().map_err(CompileError::BuiltIn)?,
             builtin,
+            conditional: facts.roles.values().any(|role| !role.conditions.is_empty()),
             roles,
             raw,
             named,
@@ -336,7 +341,12 @@ fn compile_one(role: &Role, validator: &Validator) -> Result<CompiledRole, Strin
         let policy = Policy::parse(Some(PolicyId::new(&made.id)), &made.cedar)
             .map_err(|error| format!("`{}` does not parse: {error}", made.id))?;
         set.add(policy.clone()).map_err(|error| error.to_string())?;
-        policies.push(RolePolicy { policy, made });
+        let unconditional = made.unconditional.as_deref();
+        let unconditional = unconditional
+            .map(|cedar| Policy::parse(Some(PolicyId::new(&made.id)), cedar))
+            .transpose()
+            .map_err(|error| format!("`{}` does not parse: {error}", made.id))?;
+        policies.push(RolePolicy { policy, unconditional, made });
     }
     let result = validator.validate(&set, ValidationMode::Strict);
     match result.validation_errors().next() {

@@ -13,14 +13,16 @@ use cedar_policy::{
     ActionConstraint, Entities, Entity, EntityUid, Policy, PolicySet, PrincipalConstraint,
     ResourceConstraint, RestrictedExpression,
 };
+use portcullis_domain::conditions::Window;
+use portcullis_domain::environment::ticket_matches;
 use portcullis_domain::{
     Access, ActionKind, Environment, EnvironmentName, GroupName, RoleName, Target, TargetName,
-    User, UserName,
+    Timestamp, User, UserName,
 };
 
-use crate::circumstances::Circumstances;
+use crate::circumstances::{Circumstances, Ticket};
 use crate::compile::Effect;
-use crate::engine::{Verdict, evaluate};
+use crate::engine::{Moment, Verdict, evaluate};
 use crate::policies::{Compiled, rule_selects};
 
 const SHARDS: usize = 16;
@@ -52,6 +54,8 @@ pub(crate) struct Without<'a> {
     pub(crate) membership: BTreeSet<&'a RoleName>,
     /// Forbids of roles that hold only for some commands, paths or destinations.
     pub(crate) patterned_forbids: bool,
+    /// Conditions of roles that hold at some moments only.
+    pub(crate) conditions: bool,
 }
 
 /// Entities for one person and target, and the policies per kind of action.
@@ -60,6 +64,10 @@ pub(crate) struct Slice {
     principal: EntityUid,
     resource: EntityUid,
     entities: Entities,
+    /// Windows of hours of the person's roles.
+    hours: Vec<(Window, String)>,
+    /// Ticket patterns of the person's roles.
+    tickets: Vec<String>,
     sets: [OnceLock<Result<PolicySet, String>>; ActionKind::ALL.len()],
 }
 
@@ -85,12 +93,31 @@ impl Slice {
                 &self.principal,
                 action,
                 &self.resource,
-                circumstances,
+                self.moment(circumstances),
                 set,
                 &self.entities,
             ),
             Err(error) => Verdict::Failed(vec![error.clone()]),
         }
+    }
+
+    /// The names of windows that are open and of patterns that the ticket fits.
+    fn moment<'c>(&'c self, circumstances: &'c Circumstances<'c>) -> Moment<'c> {
+        let open = self.hours.iter().filter(|(window, _)| window.open(circumstances.now));
+        let fits = |pattern: &&String| match circumstances.ticket {
+            Ticket::Fitting => true,
+            Ticket::Is(ticket) => ticket.is_some_and(|ticket| ticket_matches(pattern, ticket)),
+        };
+        Moment {
+            circumstances,
+            hours: open.map(|(_, name)| name.as_str()).collect(),
+            tickets: self.tickets.iter().filter(fits).map(String::as_str).collect(),
+        }
+    }
+
+    /// When a window of hours next opens or closes.
+    pub(crate) fn hours_change(&self, now: Timestamp) -> Option<Timestamp> {
+        self.hours.iter().filter_map(|(window, _)| window.next_change(now)).min()
     }
 
     fn cut(
@@ -121,8 +148,10 @@ impl Slice {
                 };
                 let selected = made.actions.contains(&kind)
                     && role.rule(made).is_some_and(|r| rule_selects(r, subject.target, kind));
+                let text = policy.unconditional.as_ref().filter(|_| without.conditions);
+                let text = text.unwrap_or(&policy.policy);
                 if selected && !out {
-                    set.add(policy.policy.clone()).map_err(|error| error.to_string())?;
+                    set.add(text.clone()).map_err(|error| error.to_string())?;
                 }
             }
         }
@@ -207,13 +236,34 @@ impl Compiled {
         put(self.environment_entity(environment)?);
         put(self.target_entity(target, environment)?);
         put(self.user_entity(user, without));
+        let (hours, tickets) = self.conditions_of(user);
         Ok(Slice {
+            hours,
+            tickets,
             principal: self.names.user(user.name.as_str()),
             resource: self.names.target(target.name.as_str()),
             entities: Entities::from_entities(entities.into_values(), None)
                 .map_err(|error| error.to_string())?,
             sets: Default::default(),
         })
+    }
+
+    /// The windows of hours and the ticket patterns that a person's roles name.
+    fn conditions_of(&self, user: &User) -> (Vec<(Window, String)>, Vec<String>) {
+        if !self.conditional {
+            return (Vec::new(), Vec::new());
+        }
+        let (mut hours, mut tickets) = (BTreeSet::new(), BTreeSet::new());
+        for name in self.roles_held(user) {
+            let Some(role) = self.roles.get(name) else { continue };
+            hours.extend(role.role.conditions.hours.iter().cloned());
+            tickets.extend(role.role.conditions.ticket.iter().cloned());
+        }
+        let named = |window: Window| {
+            let name = window.to_string();
+            (window, name)
+        };
+        (hours.into_iter().map(named).collect(), tickets.into_iter().collect())
     }
 
     fn user_entity(&self, user: &User, without: &BTreeSet<&RoleName>) -> Entity {

@@ -49,6 +49,8 @@ pub struct WhoCan {
     pub only: Vec<String>,
     /// But none that match one of these.
     pub except: Vec<String>,
+    /// Only under the conditions of one of these roles, in words; empty: under any.
+    pub under: Vec<String>,
 }
 
 /// Everyone who can do this kind of action on the target, or could after a second factor or an
@@ -137,11 +139,28 @@ fn reaches(
             reach,
             logins,
             via: via.collect(),
+            under: under(policies, &ids),
             only: only(policies, subject.user, &ids),
             except: patterns(policies, subject, action, Effect::Forbid).into_iter().collect(),
         }
     };
     by_reach.into_iter().map(entry).collect()
+}
+
+/// The conditions of the roles behind these permits; none if one of them is without.
+fn under(policies: &Policies, ids: &BTreeSet<String>) -> Vec<String> {
+    let conditions = |id: &String| -> Option<Option<String>> {
+        let found = policies.policy(id)?;
+        Some(match found.source {
+            PolicySource::Role(role) => {
+                let conditions = &policies.compiled.roles.get(&role)?.role.conditions;
+                (!conditions.is_empty()).then(|| conditions.described().join(" and "))
+            }
+            PolicySource::Policy(_) | PolicySource::BuiltIn => None,
+        })
+    };
+    let all: Option<BTreeSet<String>> = ids.iter().filter_map(conditions).collect();
+    all.unwrap_or_default().into_iter().collect()
 }
 
 /// The patterns of these permits; none if one of them is without.

@@ -57,6 +57,8 @@ pub(crate) fn confirm(
     env: &Env,
 ) -> Result<Tried, String> {
     let model = Model::read(env, item);
+    // Hours of a role are open at some moments only.
+    let ground = Ground { now: model.moment(ground.facts, item, ground.now), ..ground };
     let scenario = Scenario::new(ground, &model, item)?;
     let allowed = ground.policies.refresh(&scenario.facts).map_err(|error| error.to_string())?;
     let mut stopped_facts = scenario.facts.clone();
@@ -165,8 +167,9 @@ impl Scenario {
         }
         if model.granted {
             for user in &users {
-                let grants = targets.iter().map(|target| grant(user, target, ground.now));
-                facts.grants.insert(user.clone(), grants.collect());
+                let ticket = || model.ticket(ground.facts, item);
+                let of = |target| grant(user, target, ticket(), ground.now);
+                facts.grants.insert(user.clone(), targets.iter().map(of).collect());
             }
         }
         Ok(Self { facts, users, made_up_user: someone, targets, made_up_targets })
@@ -268,7 +271,7 @@ fn free(stem: &str, taken: impl Fn(&str) -> bool) -> String {
     name
 }
 
-fn grant(user: &UserName, target: &TargetName, now: Timestamp) -> Grant {
+fn grant(user: &UserName, target: &TargetName, ticket: Option<String>, now: Timestamp) -> Grant {
     let starts = now.minus(GRANT_AGE);
     Grant {
         id: GrantId::new(starts, [0; 10]),
@@ -278,6 +281,7 @@ fn grant(user: &UserName, target: &TargetName, now: Timestamp) -> Grant {
         role: None,
         actions: BTreeSet::new(),
         login: None,
+        ticket,
         starts,
         ends: now.plus(GRANT_LENGTH),
         source: GrantSource::Request {

@@ -133,7 +133,7 @@ fn never(
         forbids.iter().copied().filter(|forbid| forbid.kinds.contains(&kind)).collect();
     let mut named = item.named.clone();
     named.extend(forbids.iter().flat_map(|forbid| forbid.named.iter().cloned()));
-    let world = world::conditions(run.ground.facts, &named);
+    let world = world::conditions(run.ground.facts, &named, true);
     let text = text.replacen("forbid", "permit", 1);
     let mut parts = vec![text.as_str(), &world];
     parts.extend(forbids.iter().map(|forbid| forbid.text.as_str()));

@@ -11,13 +11,15 @@ use crate::world::class;
 
 /// What every action's context has, with the same types. A policy that reads nothing else of it
 /// means the same for every kind of action it is about.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 8] = [
     "login",
     "granted",
     "second_factor_age",
     "second_factor_required",
     "second_factor_max_age",
     "source",
+    "hours",
+    "tickets",
 ];
 
 /// A policy in force.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use cedar_policy::EvalResult;
 use cedar_policy_symcc::Env;
 use portcullis_domain::{
-    Access, Action, ActionKind, EnvironmentName, Facts, GroupName, Login, RoleName, TargetName,
-    UserName,
+    Access, Action, ActionKind, Conditions, EnvironmentName, Facts, GroupName, Login, RoleName, TargetName,
+    Timestamp, UserName,
 };
 use portcullis_policy::{FRESH_GRACE, PolicySource};
 
@@ -28,6 +28,8 @@ pub(crate) struct Model {
     pub(crate) age: Option<i64>,
     pub(crate) factor: (bool, i64),
     pub(crate) source: IpAddr,
+    /// Windows of hours that are open.
+    hours: BTreeSet<String>,
     /// Command or path.
     pub(crate) text: Option<String>,
     pub(crate) host: Option<String>,
@@ -50,6 +52,14 @@ impl Model {
         let source = match context("source") {
             Some(EvalResult::ExtensionValue(text)) => address(&text),
             _ => None,
+        };
+        let texts = |name: &str| -> BTreeSet<String> {
+            let Some(EvalResult::Set(set)) = context(name) else { return BTreeSet::new() };
+            let text = |value: &EvalResult| match value {
+                EvalResult::String(text) => Some(text.clone()),
+                _ => None,
+            };
+            set.iter().filter_map(text).collect()
         };
         let resource = request.resource().and_then(|uid| env.entities.get(uid));
         let attribute = |name: &str| resource.and_then(|r| r.attr(name)).and_then(Result::ok);
@@ -100,10 +110,24 @@ impl Model {
                 number("second_factor_max_age").unwrap_or_default(),
             ),
             source: source.unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
+            hours: texts("hours"),
             text: context_text("command").or_else(|| context_text("path")),
             host: context_text("host").filter(|host| !host.is_empty()),
             port: number("port").and_then(|port| u16::try_from(port).ok()),
         }
+    }
+
+    /// A moment from `now` on at which the hours of the permit's role are what the model says.
+    pub(crate) fn moment(&self, facts: &Facts, item: &Item, now: Timestamp) -> Timestamp {
+        let Some(conditions) = conditions(facts, item) else { return now };
+        let meant = conditions.hours.iter().filter(|window| self.hours.contains(&window.to_string()));
+        meant.filter_map(|window| window.next_open(now)).min().unwrap_or(now)
+    }
+
+    /// A ticket that the permit's role asks for.
+    pub(crate) fn ticket(&self, facts: &Facts, item: &Item) -> Option<String> {
+        let pattern = conditions(facts, item)?.ticket.as_ref()?;
+        Some(pattern.replace('*', "x").replace('#', "1"))
     }
 
     /// The environments of the facts that may be meant.
@@ -117,6 +141,13 @@ impl Model {
                 && self.factor == (asked.is_some(), i64::try_from(age).unwrap_or(i64::MAX))
         });
         named.into_iter().chain(alike).map(|room| &room.name).take(3).collect()
+    }
+}
+
+fn conditions<'f>(facts: &'f Facts, item: &Item) -> Option<&'f Conditions> {
+    match &item.source {
+        PolicySource::Role(role) => facts.roles.get(role).map(|role| &role.conditions),
+        PolicySource::Policy(_) | PolicySource::BuiltIn => None,
     }
 }
 

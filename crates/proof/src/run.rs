@@ -356,7 +356,7 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Box<Env>>, String> {
         let mut all = self.named(case.statement, forbids);
         all.extend(named.iter().cloned());
-        let world = world::conditions(self.ground.facts, &all);
+        let world = world::conditions(self.ground.facts, &all, !case.statement.asks_for_roles);
         let mut parts = vec![case.statement.cedar.as_str(), &world, permit];
         parts.extend(forbids.iter().map(|item| item.text.as_str()));
         let key = self.memory.key("is stopped", kind, &parts);

@@ -59,6 +59,8 @@ pub(crate) struct Statement {
     pub(crate) kinds: BTreeSet<ActionKind>,
     /// Its meaning is not the same for every kind of action.
     pub(crate) specific: bool,
+    /// Whether its own condition, rather than whom it is about, names a role.
+    pub(crate) asks_for_roles: bool,
     /// Entities it names.
     pub(crate) named: BTreeSet<EntityUid>,
 }
@@ -80,6 +82,7 @@ impl Statement {
         Ok(Self {
             kinds: kinds_of(policy),
             specific: is_specific(policy),
+            asks_for_roles: false,
             named: policy.entity_literals().into_iter().collect(),
             description,
             exceptions: Vec::new(),
@@ -150,7 +153,13 @@ fn remark(cedar: &str) -> Option<String> {
 fn declared(invariant: &Invariant, never: &Never) -> Result<Statement, InvariantProblem> {
     let description = invariant.description.clone();
     let read = Statement::read(invariant.name.clone(), text(never), description, false);
-    read.map(|statement| Statement { exceptions: invariant.exceptions.clone(), ..statement })
+    let free = || never.when.iter().chain(&never.unless);
+    let asks_for_roles = free().any(|condition| condition.contains("Role"));
+    read.map(|statement| Statement {
+        exceptions: invariant.exceptions.clone(),
+        asks_for_roles,
+        ..statement
+    })
 }
 
 /// What is wrong with the invariants of these facts: names, types, and names that name nothing.

@@ -25,7 +25,13 @@ when { if context has second_factor_age then context.second_factor_age >= 0 else
 "#;
 
 /// The conditions for a question that names these entities.
-pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
+///
+/// `held`: whether who was given a role counts as holding it. A role can be locked, kept apart or
+/// not yet taken out, and then gives nothing. Where the question is only about what such a role
+/// would let somebody do, it may count as held: `decide` allows nothing that is not allowed both
+/// with the role's denials and without the role. A statement whose own condition asks who holds a
+/// role must hold in both cases, so nothing is taken for granted there.
+pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>, held: bool) -> String {
     let mut text = ALWAYS.to_owned();
     let classes: BTreeSet<String> = facts.environments.values().map(class).collect();
     let any = classes.into_iter().collect::<Vec<_>>().join(" || ");
@@ -64,7 +70,7 @@ pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
                     when(&format!("resource != {uid} || ({is})"));
                 }
             }
-            "Group" => {
+            "Group" if held => {
                 if let Ok(group) = GroupName::new(id) {
                     for role in roles_of_group(facts, &group) {
                         let role = format!("Role::{}", quoted(role.as_str()));
@@ -74,7 +80,7 @@ pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
                     }
                 }
             }
-            "Role" => {
+            "Role" if held => {
                 // Whoever holds a role holds those it inherits.
                 let inherited = RoleName::new(id).map(|role| facts.with_inherited(&role));
                 for role in inherited.into_iter().flatten() {
@@ -86,7 +92,7 @@ pub(crate) fn conditions(facts: &Facts, named: &BTreeSet<EntityUid>) -> String {
             }
             "User" => {
                 if let Ok(user) = UserName::new(id) {
-                    membership(facts, &user, uid, named).iter().for_each(|c| when(c));
+                    membership(facts, &user, uid, named, held).iter().for_each(|c| when(c));
                 }
             }
             _ => {}
@@ -111,6 +117,7 @@ fn membership(
     user: &UserName,
     uid: &EntityUid,
     named: &BTreeSet<EntityUid>,
+    held: bool,
 ) -> Vec<String> {
     let Some(found) = facts.users.get(user) else { return Vec::new() };
     let roles = facts.roles_of(user);
@@ -121,6 +128,9 @@ fn membership(
             "Role" => roles.keys().any(|role| role.as_str() == id),
             _ => return None,
         };
+        if within && !held && other.type_name().basename() == "Role" {
+            return None;
+        }
         let is = format!("principal in {other}");
         let is = if within { is } else { format!("!({is})") };
         Some(format!("principal != {uid} || {is}"))
@@ -162,7 +172,7 @@ pub fn assumptions_refuted(facts: &Facts) -> String {
         .chain(facts.groups.keys().filter_map(|name| uid("Group", name.as_str())))
         .chain(facts.roles.keys().filter_map(|name| uid("Role", name.as_str())))
         .chain(facts.users.keys().filter_map(|name| uid("User", name.as_str())));
-    let conditions = conditions(facts, &named.collect());
+    let conditions = conditions(facts, &named.collect(), true);
     let negated = conditions.lines().map(|line| {
         let condition = line.trim_start_matches("when { ").trim_end_matches(" }");
         format!("forbid (principal, action, resource) unless {{ {condition} }};\n")

@@ -12,9 +12,10 @@ mod worlds;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
-    Action, ActionKind, Authentication, Decision, Denial, Factor, FactorKind, Facts, Grant,
-    GrantId, GrantSource, PolicyText, Query, RequestId, Resource, Role, RoleAssignment, Rule, User,
+    Action, ActionKind, Authentication, Conditions, Decision, Denial, Factor, FactorKind, Facts, Grant,
+    GrantId, GrantSource, PolicyText, Query, RequestId, Resource, Role, RoleAssignment, Rule, Timestamp, User,
 };
 use portcullis_policy::{Policies, decide};
 use portcullis_proof::Status;
@@ -36,6 +37,14 @@ spec: {never: {actions: [exec], when: 'context.command like "sudo *"'}}
 kind: Invariant
 metadata: {name: prod-db}
 spec: {never: {resource: {targets: [prod-db]}, unless: 'principal in Group::"leads"'}}
+---
+kind: Invariant
+metadata: {name: office-hours}
+spec: {never: {actions: [shell], resource: {tiers: [production]}, unless: 'context.hours.contains("09:30-23:00 mon,tue,wed,thu,fri,sat,sun UTC")'}}
+---
+kind: Invariant
+metadata: {name: from-home}
+spec: {never: {actions: [exec], resource: {tiers: [staging]}, unless: 'context.source.isInRange(ip("10.0.0.0/8"))'}}
 ---
 kind: Invariant
 metadata: {name: dana}
@@ -84,12 +93,35 @@ fn rule() -> impl Strategy<Value = Rule> {
         })
 }
 
-/// Allow and deny rules of a role, and the groups and people it is given to.
+/// Circumstances a role asks for; the windows are such that moments of queries are in and out.
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let window = |from: &str, to: &str| Window {
+        time_zone: "UTC".parse().unwrap(),
+        days: Weekday::ALL.into(),
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+    };
+    (
+        proptest::option::weighted(0.3, 600_u64..50_000),
+        some(names(&["10.0.0.0/8", "192.0.2.0/24"])),
+        some(vec![window("00:00", "12:00"), window("09:30", "23:00")]),
+        proptest::option::weighted(0.2, Just("OPS-#".to_owned())),
+    )
+        .prop_map(|(age, networks, hours, ticket)| Conditions {
+            second_factor_max_age: age.map(Duration::from_secs),
+            networks,
+            hours,
+            ticket,
+        })
+}
+
+/// Allow and deny rules of a role, its conditions, and the groups and people it is given to.
 type RandomRole = (
     Vec<Rule>,
     Vec<Rule>,
     BTreeSet<portcullis_domain::GroupName>,
     BTreeSet<portcullis_domain::UserName>,
+    Conditions,
 );
 
 #[derive(Debug, Clone)]
@@ -103,6 +135,7 @@ fn organisation() -> impl Strategy<Value = Organisation> {
         proptest::collection::vec(rule(), 0..2),
         some(names(&["developers", "leads", "contractors"])),
         some(names(&["dana", "lena", "rita"])),
+        prop_oneof![Just(Conditions::default()), conditions()],
     );
     proptest::collection::vec(role, 1..3).prop_map(|roles| Organisation { roles })
 }
@@ -116,12 +149,13 @@ fn built(organisation: &Organisation) -> Facts {
         ssh_keys: Vec::new(),
         disabled: false,
     }));
-    for (number, (allow, deny, groups, users)) in organisation.roles.iter().enumerate() {
+    for (number, (allow, deny, groups, users, conditions)) in organisation.roles.iter().enumerate() {
         let name: portcullis_domain::RoleName = format!("role-{number}").parse().unwrap();
         facts.insert(Resource::Role(Role {
             name: name.clone(),
             description: None,
             inherits: BTreeSet::new(),
+            conditions: conditions.clone(),
             allow: allow.clone(),
             deny: deny.clone(),
             control: BTreeSet::new(),
@@ -136,7 +170,8 @@ fn built(organisation: &Organisation) -> Facts {
     facts
 }
 
-fn query() -> impl Strategy<Value = (Query, bool)> {
+/// A query, whether there is a grant for it, and when it is asked.
+fn query() -> impl Strategy<Value = (Query, bool, Timestamp)> {
     let text = prop_oneof![Just("sudo id"), Just("id"), Just("/srv/a"), Just("db"), Just("")];
     let action = (text, any::<u16>(), 0..7usize).prop_map(|(text, port, kind)| {
         let text = text.to_owned();
@@ -154,17 +189,20 @@ fn query() -> impl Strategy<Value = (Query, bool)> {
     let target = proptest::sample::select(vec!["dev-web", "prod-web", "prod-db"]);
     let login = proptest::sample::select(vec!["root", "deploy", "postgres"]);
     let age = proptest::option::of(proptest::sample::select(vec![0_u64, 60, 3600, 40_000, 90_000]));
-    (user, target, login, action, age, any::<bool>()).prop_map(
-        |(user, target, login, action, age, granted)| {
-            let mut factors = vec![Factor { kind: FactorKind::Password, at: NOW }];
+    let source = proptest::sample::select(vec!["10.1.2.3", "192.0.2.9", "2001:db8::1"]);
+    let from = (source, 0_u64..24 * 60);
+    (user, target, login, action, age, any::<bool>(), from).prop_map(
+        |(user, target, login, action, age, granted, (source, minutes))| {
+            let now = NOW.plus(Duration::from_secs(60 * minutes));
+            let mut factors = vec![Factor { kind: FactorKind::Password, at: now }];
             factors.extend(age.map(|age| Factor {
                 kind: FactorKind::Totp,
-                at: NOW.minus(Duration::from_secs(age)),
+                at: now.minus(Duration::from_secs(age)),
             }));
-            let source = "10.1.2.3".parse().unwrap();
+            let source = source.parse().unwrap();
             let who = Authentication { user: user.parse().unwrap(), factors, source };
             let (target, login) = (target.parse().unwrap(), Some(login.parse().unwrap()));
-            (Query { who, target, login, action }, granted)
+            (Query { who, target, login, action }, granted, now)
         },
     )
 }
@@ -179,8 +217,9 @@ fn granted(facts: &Facts, query: &Query) -> Facts {
         role: None,
         actions: BTreeSet::new(),
         login: None,
+        ticket: Some("OPS-7".to_owned()),
         starts: NOW,
-        ends: NOW.plus(Duration::from_secs(60)),
+        ends: NOW.plus(Duration::from_secs(48 * 3600)),
         source: GrantSource::Request {
             request: RequestId::new(NOW, [0; 10]),
             approved_by: Vec::new(),
@@ -210,14 +249,14 @@ proptest! {
             enforced.insert(Resource::Policy(PolicyText { name, description: None, cedar }));
         }
         let (open, strict) = (policies(&facts), policies(&enforced));
-        for (query, has_grant) in &queries {
+        for (query, has_grant, now) in &queries {
             let (facts, enforced) = if *has_grant {
                 (granted(&facts, query), granted(&enforced, query))
             } else {
                 (facts.clone(), enforced.clone())
             };
-            if let Decision::Allow(_) = decide(&open, &facts, query, NOW) {
-                let with = decide(&strict, &enforced, query, NOW);
+            if let Decision::Allow(_) = decide(&open, &facts, query, *now) {
+                let with = decide(&strict, &enforced, query, *now);
                 prop_assert!(matches!(with, Decision::Allow(_)), "{query:?}: {with:?}\n{report:#?}");
             }
         }
@@ -238,9 +277,9 @@ proptest! {
         let name = "assumptions".parse().unwrap();
         doubted.insert(Resource::Policy(PolicyText { name, description: None, cedar }));
         let doubting: Policies = policies(&doubted);
-        for (query, has_grant) in &queries {
+        for (query, has_grant, now) in &queries {
             let facts = if *has_grant { granted(&doubted, query) } else { doubted.clone() };
-            let decision = decide(&doubting, &facts, query, NOW);
+            let decision = decide(&doubting, &facts, query, *now);
             if let Decision::Deny(Denial::Forbidden { policies }) = &decision {
                 let refuted = policies.iter().any(|id| id.starts_with("policy:assumptions:"));
                 prop_assert!(!refuted, "{query:?}: {decision:?}");

@@ -4,6 +4,7 @@
 //! In: resources. Out: serialisable documents. Reading is elsewhere (`decode`), because an error
 //! message needs more than a derive knows; tests hold the two to the same fields.
 
+mod conditions;
 mod from_resource;
 mod invariant;
 
@@ -13,6 +14,7 @@ use portcullis_domain::{ActionKind, ControlAction};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use self::conditions::ConditionsSpec;
 use self::invariant::InvariantSpec;
 
 /// One resource of Portcullis.
@@ -355,6 +357,9 @@ pub(crate) struct RoleSpec {
     /// Roles whose rights and denials holders have too; never in a circle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     inherits: Vec<String>,
+    /// When and from where it gives what it allows. Left out: whenever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conditions: Option<ConditionsSpec>,
     /// What holders may do with targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     allow: Vec<RuleSpec>,

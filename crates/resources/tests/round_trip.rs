@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
-    Access, ActionKind, ApprovalRule, ControlAction, Environment, Escalation, Excepted, Exception,
+    Access, ActionKind, ApprovalRule, Conditions, ControlAction, Environment, Escalation, Excepted, Exception,
     Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role, RoleAssignment,
     Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target, Tier, User,
 };
@@ -365,15 +366,44 @@ fn target() -> impl Strategy<Value = Target> {
 
 fn role() -> impl Strategy<Value = Role> {
     let control = subsequence(ControlAction::ALL.to_vec(), 0..4);
-    let about = (name(), option::of(line()), names());
+    let about = (name(), option::of(line()), names(), conditions());
     (about, vec(rule(), 0..3), vec(rule(), 0..2), control).prop_map(
-        |((name, description, inherits), allow, deny, control)| Role {
-            name: name.parse().unwrap(),
-            description,
-            inherits: parsed(inherits),
-            allow,
-            deny,
-            control: control.into_iter().collect(),
+        |((name, description, inherits, conditions), allow, deny, control)| {
+            // Conditions stand alone: they would not hold for what is inherited.
+            let plain = conditions.is_empty();
+            Role {
+                name: name.parse().unwrap(),
+                description,
+                inherits: if plain { parsed(inherits) } else { BTreeSet::new() },
+                conditions,
+                allow,
+                deny,
+                control: control.into_iter().filter(|_| plain).collect(),
+            }
+        },
+    )
+}
+
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let time = || (0_u16..1440).prop_map(|m| format!("{:02}:{:02}", m / 60, m % 60));
+    let zone = select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]);
+    let days = subsequence(Weekday::ALL.to_vec(), 1..7);
+    let window = (zone, days, time(), time())
+        .prop_filter("a window lasts", |(_, _, from, to)| from != to)
+        .prop_map(|(zone, days, from, to)| Window {
+            time_zone: zone.parse().unwrap(),
+            days: days.into_iter().collect(),
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        });
+    let networks = subsequence(vec!["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"], 0..3);
+    let ticket = option::of("[A-Z]{2,4}-[#*]");
+    (option::of(0_u64..100_000), networks, btree_set(window, 0..3), ticket).prop_map(
+        |(age, networks, hours, ticket)| Conditions {
+            second_factor_max_age: age.map(Duration::from_secs),
+            networks: networks.into_iter().map(|network| network.parse().unwrap()).collect(),
+            hours,
+            ticket,
         },
     )
 }

@@ -181,6 +181,7 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
             allow: vec![Rule { actions: allowed.iter().copied().collect(), ..Rule::default() }],
             deny: vec![],
             inherits: BTreeSet::new(),
+            conditions: Default::default(),
             control: BTreeSet::new(),
         }),
         Resource::RoleAssignment(RoleAssignment {

@@ -2,6 +2,7 @@
 //! of its own.
 
 mod approval;
+mod conditions;
 mod environment;
 mod invariant;
 mod people;
@@ -197,6 +198,9 @@ pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("SshSpec", target::SSH),
     ("SecretName", target::SECRET),
     ("RuleSpec", role::RULE),
+    ("ConditionsSpec", conditions::CONDITIONS),
+    ("FactorCondition", conditions::SECOND_FACTOR),
+    ("WindowSpec", conditions::WINDOW),
     ("NeverSpec", invariant::NEVER),
     ("NeverPrincipal", invariant::PRINCIPAL),
     ("NeverResource", invariant::RESOURCE),

@@ -2,6 +2,7 @@
 
 use portcullis_domain::{ActionKind, ControlAction, Kind, PolicyText, Role, Rule};
 
+use super::conditions::{check_apply, conditions};
 use super::{Parts, description, labels, reference};
 use crate::node::Node;
 use crate::problem::is_deceptive;
@@ -14,7 +15,7 @@ pub(crate) const MAX_RULES: usize = 256;
 /// Longest Cedar text of one policy, in bytes.
 pub(crate) const MAX_CEDAR_BYTES: usize = 64 * 1024;
 
-pub(crate) const SPEC: &[&str] = &["description", "inherits", "allow", "deny", "control"];
+pub(crate) const SPEC: &[&str] = &["description", "inherits", "conditions", "allow", "deny", "control"];
 pub(crate) const RULE: &[&str] = &[
     "environments",
     "targets",
@@ -33,16 +34,23 @@ pub(super) fn role(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Role> {
     let description = fields.optional(reader, "description", description);
     let inherits =
         fields.or_default(reader, "inherits", |r, node| r.set(node, reference(Kind::Role)));
+    let conditions = fields.or_default(reader, "conditions", conditions);
     let allow = fields.or_default(reader, "allow", rules);
     let deny = fields.or_default(reader, "deny", rules);
     let control = fields.or_default(reader, "control", |r, node| {
         let words = ControlAction::ALL.map(|action| (action.as_str(), action));
         r.set(node, |r, node| r.one_of(node, "something done with Portcullis itself", &words))
     });
+    if let (Ok(conditions), Ok(inherits), Ok(control)) = (&conditions, &inherits, &control)
+        && !conditions.is_empty()
+    {
+        check_apply(reader, &fields, !inherits.is_empty(), !control.is_empty())?;
+    }
     Ok(Role {
         name: name?,
         description: description?,
         inherits: inherits?,
+        conditions: conditions?,
         allow: allow?,
         deny: deny?,
         control: control?,

@@ -188,10 +188,11 @@ fn target(target: &Target) -> TargetSpec {
 }
 
 fn role(role: &Role) -> RoleSpec {
-    let Role { name: _, description, inherits, allow, deny, control } = role;
+    let Role { name: _, description, inherits, conditions, allow, deny, control } = role;
     RoleSpec {
         inherits: texts(inherits),
         description: description.clone(),
+        conditions: (!conditions.is_empty()).then(|| ConditionsSpec::from(conditions)),
         allow: allow.iter().map(rule).collect(),
         deny: deny.iter().map(rule).collect(),
         control: texts(control),
