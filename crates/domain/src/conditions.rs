@@ -55,9 +55,9 @@ impl Conditions {
 
     /// Whether a ticket is good enough.
     pub fn ticket_fits(&self, ticket: Option<&str>) -> bool {
-        self.ticket.as_ref().is_none_or(|pattern| {
-            ticket.is_some_and(|ticket| ticket_matches(pattern, ticket))
-        })
+        self.ticket
+            .as_ref()
+            .is_none_or(|pattern| ticket.is_some_and(|ticket| ticket_matches(pattern, ticket)))
     }
 
     /// Whether one of the windows is open.
@@ -92,7 +92,11 @@ impl Conditions {
     pub fn unmet(&self, source: IpAddr, ticket: Option<&str>, now: Timestamp) -> Vec<String> {
         let unmet = Self {
             second_factor_max_age: None,
-            networks: if self.network_fits(source) { BTreeSet::new() } else { self.networks.clone() },
+            networks: if self.network_fits(source) {
+                BTreeSet::new()
+            } else {
+                self.networks.clone()
+            },
             hours: if self.hours_open(now) { BTreeSet::new() } else { self.hours.clone() },
             ticket: if self.ticket_fits(ticket) { None } else { self.ticket.clone() },
         };
@@ -297,9 +301,7 @@ impl fmt::Display for ZoneName {
 }
 
 /// A day of the week.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weekday {
     /// Monday.

@@ -68,7 +68,8 @@ fn networks_read_write_and_contain() {
     let all: Network = "0.0.0.0/0".parse().unwrap();
     assert!(all.contains("203.0.113.9".parse().unwrap()));
     assert_eq!("2001:db8::1".parse::<Network>().unwrap().to_string(), "2001:db8::1/128");
-    for wrong in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::ffff:10.0.0.0/104", "10.0.0.0/ 8"]
+    for wrong in
+        ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::ffff:10.0.0.0/104", "10.0.0.0/ 8"]
     {
         assert!(wrong.parse::<Network>().is_err(), "{wrong}");
     }

@@ -66,12 +66,10 @@ pub fn compile_role(role: &Role) -> Vec<CompiledPolicy> {
                 let when = conditions_of(&role.conditions, effect);
                 let cedar = text(role, rule, &part, &id, &description, &when);
                 // What a ticket has to look like is part of what is asked for, not of the moment.
-                let lasting = Conditions {
-                    ticket: role.conditions.ticket.clone(),
-                    ..Conditions::default()
-                };
-                let unconditional = (effect == Effect::Permit && role.conditions != lasting)
-                    .then(|| {
+                let lasting =
+                    Conditions { ticket: role.conditions.ticket.clone(), ..Conditions::default() };
+                let unconditional =
+                    (effect == Effect::Permit && role.conditions != lasting).then(|| {
                         let when = conditions_of(&lasting, effect);
                         text(role, rule, &part, &id, &description, &when)
                     });
@@ -357,7 +355,8 @@ when { context.tickets.contains("OPS-#") };
         let lasting = policies[0].unconditional.as_deref().unwrap();
         assert!(lasting.ends_with("resource\n)\nwhen { context.tickets.contains(\"OPS-#\") };\n"));
         assert!(policies[1].cedar.ends_with("resource\n);\n"), "{}", policies[1].cedar);
-        let short = Conditions { second_factor_max_age: Some(Duration::ZERO), ..Conditions::default() };
+        let short =
+            Conditions { second_factor_max_age: Some(Duration::ZERO), ..Conditions::default() };
         let anew = compile_role(&Role { conditions: short, ..made });
         assert!(anew[0].cedar.contains("second_factor_age <= 120"), "a code takes time to type");
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use portcullis_domain::action::MAX_ACTION_TEXT_BYTES;
 use portcullis_domain::{
-    Access, Action, ActionKind, Authentication, Conditions, Decision, Denial, Facts, Grant, Lock, Login, Query, RoleName, Terms, Timestamp,
+    Access, Action, ActionKind, Authentication, Conditions, Decision, Denial, Facts, Grant, Lock,
+    Login, Query, RoleName, Terms, Timestamp,
 };
 
 use crate::circumstances::{Circumstances, Detail, Ticket};

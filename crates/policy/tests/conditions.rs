@@ -49,8 +49,7 @@ fn ask(facts: &Facts, query: &Query, now: Timestamp) -> Decision {
 }
 
 fn dana(factor_age: i64, now: Timestamp) -> Query {
-    let mut query =
-        query("dana", "staging-web", Some("deploy"), Action::AgentForward);
+    let mut query = query("dana", "staging-web", Some("deploy"), Action::AgentForward);
     let age = Duration::from_secs(factor_age.unsigned_abs());
     query.who.factors = vec![portcullis_domain::Factor { at: now.minus(age), ..totp(0) }];
     query
@@ -112,10 +111,8 @@ fn a_ticket_takes_a_grant_that_carries_one() {
         ends: NOW.plus(Duration::from_secs(7200)),
         ..grant("dana", "staging-web")
     };
-    let with_ticket = portcullis_domain::Grant {
-        ticket: Some("OPS-12".into()),
-        ..grant("dana", "staging-web")
-    };
+    let with_ticket =
+        portcullis_domain::Grant { ticket: Some("OPS-12".into()), ..grant("dana", "staging-web") };
     facts.grants.insert("dana".parse().unwrap(), vec![longer.clone()]);
     let decision = ask(&facts, &query, NOW);
     assert!(matches!(decision, Decision::RequestAccess { .. }), "no factor helps: {decision:?}");

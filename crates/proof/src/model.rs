@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use cedar_policy::EvalResult;
 use cedar_policy_symcc::Env;
 use portcullis_domain::{
-    Access, Action, ActionKind, Conditions, EnvironmentName, Facts, GroupName, Login, RoleName, TargetName,
-    Timestamp, UserName,
+    Access, Action, ActionKind, Conditions, EnvironmentName, Facts, GroupName, Login, RoleName,
+    TargetName, Timestamp, UserName,
 };
 use portcullis_policy::{FRESH_GRACE, PolicySource};
 
@@ -120,7 +120,8 @@ impl Model {
     /// A moment from `now` on at which the hours of the permit's role are what the model says.
     pub(crate) fn moment(&self, facts: &Facts, item: &Item, now: Timestamp) -> Timestamp {
         let Some(conditions) = conditions(facts, item) else { return now };
-        let meant = conditions.hours.iter().filter(|window| self.hours.contains(&window.to_string()));
+        let meant =
+            conditions.hours.iter().filter(|window| self.hours.contains(&window.to_string()));
         meant.filter_map(|window| window.next_open(now)).min().unwrap_or(now)
     }
 

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
-    Action, ActionKind, Authentication, Conditions, Decision, Denial, Factor, FactorKind, Facts, Grant,
-    GrantId, GrantSource, PolicyText, Query, RequestId, Resource, Role, RoleAssignment, Rule, Timestamp, User,
+    Action, ActionKind, Authentication, Conditions, Decision, Denial, Factor, FactorKind, Facts,
+    Grant, GrantId, GrantSource, PolicyText, Query, RequestId, Resource, Role, RoleAssignment,
+    Rule, Timestamp, User,
 };
 use portcullis_policy::{Policies, decide};
 use portcullis_proof::Status;
@@ -149,7 +150,8 @@ fn built(organisation: &Organisation) -> Facts {
         ssh_keys: Vec::new(),
         disabled: false,
     }));
-    for (number, (allow, deny, groups, users, conditions)) in organisation.roles.iter().enumerate() {
+    for (number, (allow, deny, groups, users, conditions)) in organisation.roles.iter().enumerate()
+    {
         let name: portcullis_domain::RoleName = format!("role-{number}").parse().unwrap();
         facts.insert(Resource::Role(Role {
             name: name.clone(),

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use crate::gate::{Gate, Plan, SOON};
+use crate::live::AT_ONCE;
 
-use crate::gate::{Gate, Plan};
-
-/// A role for the open target, under a condition, beside everybody's others.
+/// A gate where everybody's role for web servers has conditions.
 fn under(conditions: &str) -> Gate {
-    let mut plan = Plan::base();
-    plan.resources = plan.resources.replace(
-        "metadata: {name: developer}\nspec:\n",
-        &format!("metadata: {{name: developer}}\nspec:\n  conditions: {conditions}\n"),
-    );
-    assert!(plan.resources.contains(conditions), "{}", plan.resources);
-    plan.start()
+    let gate = Plan::base().start();
+    gate.apply(&format!(
+        "kind: Role\nmetadata: {{name: developer}}\nspec:\n  conditions: {conditions}\n  allow:\n  \
+         - {{labels: {{app: web}}, actions: [shell, exec]}}\n"
+    ));
+    gate
 }
 
 /// A minute of the day in UTC, so many seconds from the Unix epoch.
@@ -33,28 +31,28 @@ fn a_session_ends_when_the_hours_of_its_role_do() {
     let closes = (unix_now() + 25).div_ceil(60) * 60;
     let (from, to) = (of_day(closes - 3600), of_day(closes));
     let gate = under(&format!("{{hours: [{{time_zone: UTC, from: \"{from}\", to: \"{to}\"}}]}}"));
-    let mut shell = gate.client("alice", "lobby").pty(&[]);
-    shell.wait_for("$");
+    let mut shell = gate.client("alice", "web").pty(&[], &[]);
+    shell.send_line("echo in-$((40+2))");
+    shell.expect("in-42", SOON);
     let left = Duration::from_secs(closes.saturating_sub(unix_now()));
     assert!(!left.is_zero(), "too slow to see the end");
     std::thread::sleep(left);
-    shell.wait_for("this is allowed only within");
+    shell.expect("this is allowed only within", AT_ONCE);
     let entry = gate.wait_for_entry("the end", |entry| {
         entry.activity() == "session.close" && entry.detail("reason") == "outside_conditions"
     });
-    let late = entry.0["time"].as_u64().unwrap().saturating_sub(closes * 1000);
+    let late = entry.event()["time"].as_u64().unwrap().saturating_sub(closes * 1000);
     assert!(late < 3000, "{late} ms after the hours were over");
-    let refused = gate.client("alice", "lobby").run(&["true"]).assert_refused();
+    let refused = gate.client("alice", "web").run(&["true"]).assert_refused();
     assert!(refused.stderr_text().contains("within"), "{}", refused.describe());
 }
 
 #[test]
 fn a_role_for_other_networks_lets_nobody_in_and_why_says_so() {
     let gate = under("{networks: [203.0.113.0/24]}");
-    let refused = gate.client("alice", "lobby").run(&["true"]).assert_refused();
+    let refused = gate.client("alice", "web").run(&["true"]).assert_refused();
     let text = refused.stderr_text();
     assert!(text.contains("from 203.0.113.0/24"), "{}", refused.describe());
-    let body = json!({"user": "alice", "target": "lobby", "action": "shell"});
-    let why = gate.api("carol").post("/v1/why", &body);
+    let why = gate.api("carol").get("/v1/why?user=alice&target=web&action=shell");
     assert!(why.to_string().contains("203.0.113.0/24"), "{why}");
 }

@@ -23,6 +23,7 @@ mod python;
 
 mod attacks;
 mod certificates;
+mod conditions;
 mod crash;
 mod credentials;
 mod evidence;

@@ -15,7 +15,8 @@ pub(crate) const MAX_RULES: usize = 256;
 /// Longest Cedar text of one policy, in bytes.
 pub(crate) const MAX_CEDAR_BYTES: usize = 64 * 1024;
 
-pub(crate) const SPEC: &[&str] = &["description", "inherits", "conditions", "allow", "deny", "control"];
+pub(crate) const SPEC: &[&str] =
+    &["description", "inherits", "conditions", "allow", "deny", "control"];
 pub(crate) const RULE: &[&str] = &[
     "environments",
     "targets",
