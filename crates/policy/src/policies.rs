@@ -343,9 +343,11 @@ fn compile_one(role: &Role, validator: &Validator) -> Result<CompiledRole, Strin
         set.add(policy.clone()).map_err(|error| error.to_string())?;
         let unconditional = made.unconditional.as_deref();
         let unconditional = unconditional
-            .map(|cedar| Policy::parse(Some(PolicyId::new(&made.id)), cedar))
-            .transpose()
-            .map_err(|error| format!("`{}` does not parse: {error}", made.id))?;
+            .map(|cedar| {
+                Policy::parse(Some(PolicyId::new(&made.id)), cedar)
+                    .map_err(|error| format!("`{}` does not parse: {error}", made.id))
+            })
+            .transpose()?;
         policies.push(RolePolicy { policy, unconditional, made });
     }
     let result = validator.validate(&set, ValidationMode::Strict);
