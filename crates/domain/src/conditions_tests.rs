@@ -1,3 +1,5 @@
+//! Windows of hours by the clocks of their zones, networks, and what is not met.
+
 use proptest::prelude::*;
 
 use super::*;

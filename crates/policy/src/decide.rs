@@ -329,11 +329,11 @@ impl<'a> Case<'a> {
         }
         if self.compiled.conditional {
             let without = Without { conditions: true, ..Without::default() };
-            if let Verdict::Allowed(reasons) = self.judge_without(login, &without) {
-                let unmet = self.unmet(&reasons);
-                if !unmet.is_empty() {
-                    return Denial::Conditions { unmet };
-                }
+            if let Verdict::Allowed(reasons) = self.judge_without(login, &without)
+                && let unmet = self.unmet(&reasons)
+                && !unmet.is_empty()
+            {
+                return Denial::Conditions { unmet };
             }
         }
         Denial::NoPolicy
