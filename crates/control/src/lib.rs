@@ -22,6 +22,7 @@ mod grants;
 mod history;
 mod holds;
 mod locks;
+mod map;
 mod people;
 mod proof;
 mod reach;

@@ -25,9 +25,11 @@ mod kill_session;
 mod lift_hold;
 mod lift_lock;
 mod list_changes;
+mod list_environments;
 mod list_grants;
 mod list_holds;
 mod list_locks;
+mod list_people;
 mod list_policies;
 mod list_requests;
 mod list_resources;
@@ -37,6 +39,7 @@ mod list_sign_ins;
 mod login;
 mod logout;
 mod metrics;
+mod my_reach;
 mod place_hold;
 mod place_lock;
 mod plan;
@@ -93,6 +96,9 @@ pub static ENDPOINTS: &[Endpoint] = &[
     export_resources::ENDPOINT,
     put_secret::ENDPOINT,
     list_secrets::ENDPOINT,
+    my_reach::ENDPOINT,
+    list_environments::ENDPOINT,
+    list_people::ENDPOINT,
     why::ENDPOINT,
     who_can::ENDPOINT,
     list_policies::ENDPOINT,
