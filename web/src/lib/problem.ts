@@ -12,7 +12,7 @@ export class Problem extends Error {
 
   get title(): string {
     switch (this.status) {
-      case 0: return 'The gate does not answer';
+      case 0: return this.code === 'broken' ? 'Something went wrong in this page' : 'The gate does not answer';
       case 401: return 'You are not signed in';
       case 403: return 'You may not see or do this';
       case 404: return 'There is no such thing, or it is not yours to see';
@@ -25,7 +25,8 @@ export class Problem extends Error {
 
   get next(): string {
     switch (this.status) {
-      case 0: return 'Check that the node runs and that you can reach it, then try again.';
+      case 0: if (this.code === 'broken') return 'Reload the page; if it stays so, tell whoever runs the gate.';
+        return 'Check that the node runs and that you can reach it, then try again.';
       case 401: return 'Sign in again; you will come back to this page.';
       case 403: return 'Ask a colleague who holds the right, or request access.';
       case 404: return 'Go back to the list and choose again.';
