@@ -7,8 +7,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
-const PROGRAM = process.env.PORTCULLIS ?? join(import.meta.dirname ?? '.', '../../target/debug/portcullis');
+const PROGRAM = process.env.PORTCULLIS ?? fileURLToPath(new URL('../../target/debug/portcullis', import.meta.url));
 /** Longest wait for the node to open, in milliseconds. */
 const OPENING = 60_000;
 /** How long a one-time code is good, in seconds (RFC 6238). */

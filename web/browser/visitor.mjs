@@ -1,8 +1,7 @@
 // Somebody at a browser: Debian's Chromium, driven by Playwright. Whatever a page complains about
 // (errors, refused content, dialogs) is kept, and a test that ends with complaints has failed.
 
-import { readFileSync } from 'node:fs';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
