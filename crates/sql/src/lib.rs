@@ -19,8 +19,10 @@
 //! connection, no policy, and keeps no value of a literal.
 
 mod class;
+mod classifier;
 mod floor;
 mod functions;
+pub mod fuzzing;
 mod leading;
 mod lexer;
 mod limits;
@@ -34,6 +36,7 @@ mod tree;
 use std::sync::Arc;
 
 pub use class::{Class, ClassSet};
+pub use classifier::{Classifier, MAX_FINGERPRINT_BYTES, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
 pub use functions::reviewed_postgres_reads;
 pub use limits::Limits;
 pub use modes::{Charset, Dialect, Modes};
@@ -51,11 +54,12 @@ use crate::reader::Reader;
 /// [`Class::Unknown`] statement. A text without a statement (empty, only comments) has none.
 #[must_use]
 pub fn classify(text: &[u8], modes: &Modes, limits: &Limits) -> Statements {
-    classify_within(text, Reader::new(text, modes, limits))
+    classify_within(Reader::new(text, modes, limits), None)
 }
 
-pub(crate) fn classify_within(text: &[u8], reader: Reader<'_>) -> Statements {
-    let reader = Reader { text, ..reader };
+/// Classifies the reader's text, with the memory of a classifier if there is one.
+pub(crate) fn classify_within(reader: Reader<'_>, memory: Option<&Classifier>) -> Statements {
+    let text = reader.text;
     let mut lexed = Lexed::default();
     if let Err(error) = lexer::lex(text, reader.modes, reader.limits, &mut lexed) {
         return Statements::unknown(text.len(), error.into());
@@ -66,14 +70,14 @@ pub(crate) fn classify_within(text: &[u8], reader: Reader<'_>) -> Statements {
         if list.len() >= reader.limits.statements {
             return Statements::unknown(text.len(), Misunderstanding::TooMuch);
         }
-        let analysis = if reading_changed {
-            Analysis::unknown(Misunderstanding::ReadingChanged)
-        } else {
-            reader.statement(span, lexed.setting_hint)
+        let analysis = match memory {
+            _ if reading_changed => Arc::new(Analysis::unknown(Misunderstanding::ReadingChanged)),
+            Some(classifier) => classifier.statement(reader, span, lexed.setting_hint),
+            None => Arc::new(reader.statement(span, lexed.setting_hint)),
         };
         // PostgreSQL reads a whole text before it runs any of it; MySQL reads as it goes.
         reading_changed |= analysis.changes_reading && reader.modes.dialect.is_mysql_like();
-        list.push(Statement { range: range(span), analysis: Arc::new(analysis) });
+        list.push(Statement { range: range(span), analysis });
     }
     Statements { list }
 }

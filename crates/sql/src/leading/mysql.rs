@@ -199,7 +199,8 @@ fn prepared_text(reader: Reader<'_>, span: Span<'_>, analysis: &mut Analysis) {
         return unseen(analysis);
     }
     let Some(reader) = reader.deeper() else { return unseen(analysis) };
-    for statement in crate::classify_within(inner, reader).list {
+    let reader = Reader { text: inner, ..reader };
+    for statement in crate::classify_within(reader, None).list {
         let inner = &statement.analysis;
         analysis.classes = analysis.classes.union(inner.classes);
         inner.reasons.iter().for_each(|reason| analysis.add(reason.clone()));
