@@ -1,5 +1,5 @@
 """The evidence: what the log makes durable, alone and with several nodes, how fast it verifies, and
-how small recordings are.
+how small recordings are; and how fast SQL is classified.
 
 In: the examples of the crates, built for release. Out: rows for the table.
 """
@@ -70,4 +70,20 @@ def recording(_quick):
         legs={found["output"]: [found["recorded"] / found["bytes"]] for found in told})]
 
 
-ALONE = {"log": log, "common-log": common_log, "recording": recording}
+def classify(quick):
+    """SQL statements classified on one core, most of them remembered by fingerprint."""
+    seconds = "1" if quick else "3"
+    rounds = [example("portcullis-sql", "classify_throughput", seconds)[0]
+              for _ in range(1 if quick else _ROUNDS)]
+    legs = {figure: [found[figure] for found in rounds]
+            for figure in ("statements_per_s", "anew_per_s")}
+    return [
+        Row("SQL statements classified, one core", "/s", 200_000,
+            _median(rounds, "statements_per_s"), at_least=True,
+            legs={"remembered": legs["statements_per_s"], "anew": legs["anew_per_s"]},
+            notes={"rounds": rounds}),
+    ]
+
+
+ALONE = {"log": log, "common-log": common_log, "recording": recording,
+         "classify": classify}

@@ -74,24 +74,13 @@ impl<'a> Reader<'a> {
         analysis.kind = kind;
     }
 
-    /// A statement that is explained and not run: no change of rows happens.
+    /// A statement that is explained and not run. It keeps its classes: the server asks for the
+    /// same rights, and computes constants, functions included, while it plans.
     pub(crate) fn explained(self, span: Span<'_>, analysis: &mut Analysis) {
-        let mut inner = Analysis { kind: analysis.kind, ..Analysis::default() };
-        self.inner(span, &mut inner);
-        let harmless = ClassSet::of(&[Class::Write, Class::Ddl]);
-        inner.classes = inner.classes.without(harmless);
-        inner.reasons.retain(|reason| !harmless.contains(reason.class()));
-        inner.prepares = None;
-        inner.classes.insert(Class::Read);
-        analysis.besides_execute = analysis
-            .classes
-            .union(inner.besides_execute.without(harmless))
-            .union(Class::Read.into());
-        inner.reasons.into_iter().for_each(|reason| analysis.add(reason));
-        analysis.classes = analysis.classes.union(inner.classes);
-        analysis.tables.append(&mut inner.tables);
-        analysis.columns.append(&mut inner.columns);
-        analysis.executes = inner.executes.or(analysis.executes.take());
+        self.inner(span, analysis);
+        analysis.prepares = None;
+        analysis.classes.insert(Class::Read);
+        analysis.besides_execute.insert(Class::Read);
     }
 
     /// A query: read, and what it hides.

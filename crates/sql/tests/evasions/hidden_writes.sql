@@ -30,7 +30,7 @@ explain (analyze, buffers) insert into t values (1)
 explain (verbose, analyze on) update t set a = 1
 >>> postgres: write
 EXPLAIN ANALYZE VERBOSE with d as (delete from t returning *) select * from d
->>> postgres: =read
+>>> postgres: =read+write
 explain delete from orders
 >>> postgres: =read
 explain (costs off) select * from orders
@@ -76,7 +76,7 @@ with a as (select 1) delete from t where id in (select * from a)
 with a as (select 1) update t, a set t.x = 1
 >>> mysql: write
 explain analyze delete from t
->>> mysql: =read
+>>> mysql: =read+write
 explain format=json delete from t
 >>> mariadb: write
 analyze format=json update t set a = 1
