@@ -96,10 +96,8 @@ impl<'a> Reader<'a> {
     }
 
     fn parsed(self, span: Span<'_>, expected: Expected, analysis: &mut Analysis) {
-        // The parser does not know `table orders` alone.
-        let table =
-            span.is(0, "table").then(|| format!("select * from {}", span.from(1).canonical()));
-        let canonical = table.as_deref().unwrap_or(span.canonical());
+        let text = for_parser(span);
+        let canonical = text.as_str();
         let listed = tree::read(canonical, expected, self.modes, analysis);
         let listed = listed.unwrap_or_else(|why| {
             analysis.add(Reason::NotUnderstood(why));
@@ -121,6 +119,23 @@ impl<'a> Reader<'a> {
     pub(crate) fn expressions(self, span: Span<'_>, analysis: &mut Analysis) {
         floor::in_query(span, self.modes, &tree::Listed::new(), analysis);
     }
+}
+
+/// The canonical text with `select * from` in place of the command `table`, which the parser does
+/// not know everywhere a query may stand.
+pub(crate) fn for_parser(span: Span<'_>) -> String {
+    let mut text = String::new();
+    let mut start = 0;
+    for place in 0..span.len() {
+        let named = ["into", "temp", "temporary", "unlogged"];
+        if span.is(place, "table") && !(place > 0 && span.is_one(place - 1, &named)) {
+            text.push_str(span.between(start, place).canonical());
+            text.push_str(" select * from ");
+            start = place + 1;
+        }
+    }
+    text.push_str(span.from(start).canonical());
+    text
 }
 
 /// Whether a statement is nested or chained more than is looked at.

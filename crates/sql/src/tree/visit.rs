@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     AccessExpr, DataType, Expr, FromTable, Function, Ident, ObjectName, Query, Select,
-    SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor,
-    TableObject, TableWithJoins, Visitor,
+    SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias,
+    TableFactor, TableObject, TableWithJoins, Visitor,
 };
 
 use super::{Expected, Listed};
@@ -228,6 +228,31 @@ impl<'a> Reading<'a> {
         scope.contains(&ident.value)
     }
 
+    /// `TABLE name` inside a query, which sqlparser does not show as a relation.
+    fn bare_tables(&mut self, body: &SetExpr) {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => {
+                self.bare_tables(left);
+                self.bare_tables(right);
+            }
+            SetExpr::Table(table) => {
+                let made = table.schema_name.is_none()
+                    && self
+                        .scopes
+                        .last()
+                        .zip(table.table_name.as_ref())
+                        .is_some_and(|(scope, name)| scope.contains(name));
+                let parts = [&table.schema_name, &table.table_name];
+                let name: Vec<_> = parts.into_iter().flatten().cloned().collect();
+                if !made && self.tables.len() <= MOST_NAMES {
+                    self.tables.insert(TableUse { name, access: Access::Read });
+                }
+                self.column(vec!["*".to_owned()]);
+            }
+            _ => {}
+        }
+    }
+
     /// The names the query's own `WITH` makes, and what each of its queries sees.
     fn scope(&mut self, query: &Query) {
         let outside = self
@@ -284,6 +309,7 @@ impl Visitor for Reading<'_> {
             || query.format_clause.is_some()
             || !query.pipe_operators.is_empty();
         self.scope(query);
+        self.bare_tables(&query.body);
         ControlFlow::Continue(())
     }
 
