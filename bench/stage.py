@@ -236,6 +236,7 @@ class Stage:
         self._config().write_text(
             f'[node]\nname = "bench"\ndata_dir = "{self.directory}/data"\n'
             f'[ssh]\nlisten = "127.0.0.1:{self._ports["gate"]}"\n'
+            f'[sign_in]\nmax_connections_per_person = 4096\n'
             f'[api]\nlisten = "127.0.0.1:{self._ports["api"]}"\n'
         )
         told = json.loads(self.run(

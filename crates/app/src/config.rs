@@ -11,6 +11,7 @@ mod proofs;
 mod suggest;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub(crate) struct Config {
     pub(crate) sign_in_lifetime: Duration,
     /// After how long without use a browser's sign-in ends.
     pub(crate) sign_in_idle: Duration,
+    /// Signed-in connections of one person at a time.
+    pub(crate) connections_per_person: NonZeroUsize,
     /// URL of the store.
     pub(crate) store_url: String,
     /// Where the master key is.
@@ -174,6 +177,7 @@ impl Config {
             api_listen: raw.api.listen,
             sign_in_lifetime,
             sign_in_idle,
+            connections_per_person: raw.sign_in.max_connections_per_person,
             store_url,
             master_key,
             log_level: raw.log.level,
@@ -205,6 +209,10 @@ impl Config {
             ("api.listen", self.api_listen != new.api_listen),
             ("sign_in.lifetime", self.sign_in_lifetime != new.sign_in_lifetime),
             ("sign_in.idle", self.sign_in_idle != new.sign_in_idle),
+            (
+                "sign_in.max_connections_per_person",
+                self.connections_per_person != new.connections_per_person,
+            ),
             ("store.url", self.store_url != new.store_url),
             ("master_key", self.master_key != new.master_key),
             ("log.format", self.log_format != new.log_format),
@@ -289,11 +297,16 @@ impl Default for RawApi {
 struct RawSignIn {
     lifetime: String,
     idle: String,
+    max_connections_per_person: NonZeroUsize,
 }
 
 impl Default for RawSignIn {
     fn default() -> Self {
-        Self { lifetime: "12h".into(), idle: "30m".into() }
+        Self {
+            lifetime: "12h".into(),
+            idle: "30m".into(),
+            max_connections_per_person: portcullis_gateway::CONNECTIONS_PER_PERSON,
+        }
     }
 }
 

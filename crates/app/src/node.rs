@@ -107,6 +107,7 @@ impl Node {
             recording_keys: keys.recordings,
             hasher,
             node: config.name.clone(),
+            connections_per_person: config.connections_per_person,
         };
         let gateway = Gateway::start(parts)
             .await

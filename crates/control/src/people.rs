@@ -28,7 +28,7 @@ impl From<SignInError> for ControlError {
                 "too_many_attempts",
                 error.to_string(),
             ),
-            SignInError::Unavailable(_) => Self::unavailable(error),
+            SignInError::Unavailable(_) | SignInError::Crowded => Self::unavailable(error),
             SignInError::Refused | SignInError::IdentityChanged => {
                 Self::unauthenticated("the sign-in was refused; check the name, password and code")
             }

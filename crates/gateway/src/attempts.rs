@@ -7,6 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use portcullis_domain::audit::Outcome;
 use portcullis_domain::{Timestamp, UserName};
 use portcullis_identity::limit::{Attempts, PER_SOURCE, PER_USER, RateTable, Source, Verdict};
+use portcullis_identity::login::{Input, SignatureCheck, TokenCheck};
+use portcullis_identity::password::PasswordCheck;
+use portcullis_identity::recovery::RecoveryCheck;
+use portcullis_identity::totp::TotpCheck;
 use portcullis_store::AttemptScope;
 
 use crate::sign_in::{SignInError, SignInFlow};
@@ -108,5 +112,23 @@ impl SignInFlow {
             )
             .await;
         forgiven.map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+}
+
+/// Why a verdict proves nothing; `None` if it does.
+pub(crate) fn refusal_of(input: &Input) -> Option<String> {
+    match input {
+        Input::Password(PasswordCheck::Wrong) => Some("the password is wrong".into()),
+        Input::SshKey(SignatureCheck::Invalid) => Some("the key is not registered".into()),
+        Input::Certificate(Err(error)) => Some(error.to_string()),
+        Input::Certificate(Ok(factors)) if factors.is_empty() => {
+            Some("the user is unknown or disabled".into())
+        }
+        Input::Token(TokenCheck::Refused) => Some("the token is not good".into()),
+        Input::Totp(TotpCheck::Replayed) => Some("the code was used before".into()),
+        Input::Totp(TotpCheck::Wrong) | Input::Recovery(RecoveryCheck::Wrong) => {
+            Some("the code is wrong".into())
+        }
+        _ => None,
     }
 }

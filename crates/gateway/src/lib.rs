@@ -21,6 +21,7 @@ mod hasher;
 mod live;
 mod lookup;
 mod permit;
+mod places;
 mod recorder;
 mod registry;
 mod sequence;
@@ -29,6 +30,7 @@ mod snapshot;
 mod subjects;
 mod token;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +61,7 @@ pub use token::{Issued, Presence, Presented, SignInFor, SignedIn};
 
 use crate::attempts::Sources;
 use crate::chunk_log::ChunkLog;
+use crate::places::Places;
 use crate::registry::Registry;
 use crate::snapshot::Current;
 
@@ -85,7 +88,12 @@ pub struct Parts {
     pub hasher: Hasher,
     /// This node's name.
     pub node: String,
+    /// Signed-in connections one person may hold on this node at a time, of all rooms together.
+    pub connections_per_person: NonZeroUsize,
 }
+
+/// [`Parts::connections_per_person`] where nothing else is said.
+pub const CONNECTIONS_PER_PERSON: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// Handle to the gate; clones are the same gate.
 #[derive(Clone)]
@@ -100,6 +108,7 @@ struct Inner {
     sign_in_authority: SignInAuthority,
     target_authority: TargetAuthority,
     sources: Sources,
+    places: Arc<Places>,
     recordings: PathBuf,
     recording_keys: KeyWrap,
     hasher: Hasher,
@@ -126,6 +135,7 @@ impl Gateway {
             sign_in_authority: parts.sign_in_authority,
             target_authority: parts.target_authority,
             sources: Sources::default(),
+            places: Places::new(parts.connections_per_person),
             recordings: parts.recordings,
             recording_keys: parts.recording_keys,
             hasher: parts.hasher,
@@ -215,6 +225,10 @@ impl Gateway {
 
     pub(crate) fn chunk_log(&self) -> &ChunkLog {
         &self.0.chunk_log
+    }
+
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.0.places
     }
 
     pub(crate) fn sources(&self) -> &Sources {

@@ -11,6 +11,8 @@ use portcullis_domain::{
 };
 use portcullis_identity::keys::PublicKey;
 
+use crate::places::Place;
+
 /// What a sign-in rests on, so that it does not outlast it.
 #[derive(Debug, Clone)]
 pub(crate) enum Basis {
@@ -33,12 +35,21 @@ struct SignedInPerson {
     authentication: Authentication,
     basis: Basis,
     since: Timestamp,
+    /// Held by whatever lives of this sign-in.
+    place: Option<Arc<Place>>,
 }
 
 impl Authenticated {
     /// Only the sign-in flow and token check of this crate call this.
     pub(crate) fn new(authentication: Authentication, basis: Basis, since: Timestamp) -> Self {
-        Self(Arc::new(SignedInPerson { authentication, basis, since }))
+        Self(Arc::new(SignedInPerson { authentication, basis, since, place: None }))
+    }
+
+    /// The same, holding a place among its person's connections until the last of it is dropped.
+    pub(crate) fn holding(self, place: Option<Place>) -> Self {
+        let mut person = SignedInPerson::clone(&self.0);
+        person.place = place.map(Arc::new);
+        Self(Arc::new(person))
     }
 
     /// The same sign-in with a second factor proved now.

@@ -18,8 +18,9 @@ use portcullis_identity::totp::{self, TotpCheck, TotpSecret};
 use thiserror::Error;
 
 use crate::Gateway;
-use crate::attempts::Guess;
+use crate::attempts::{Guess, refusal_of};
 use crate::permit::{Authenticated, Basis, registered};
+use crate::places::Seat;
 
 /// Longest password or code taken, in bytes.
 const MAX_SECRET_BYTES: usize = 1024;
@@ -49,6 +50,9 @@ pub enum SignInError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// All of the person's places on this node are taken.
+    #[error("you hold as many connections as one person may; end one of them and try again")]
+    Crowded,
     /// Another user was named in mid-way.
     #[error("the user changed while signing in; reconnect")]
     IdentityChanged,
@@ -64,6 +68,7 @@ pub struct SignInFlow {
     bound: Option<Bound>,
     basis: Option<Basis>,
     finished: bool,
+    pub(crate) seat: Seat,
 }
 
 struct Bound {
@@ -80,6 +85,7 @@ impl Gateway {
             bound: None,
             basis: None,
             finished: false,
+            seat: Seat::Needed,
         }
     }
 
@@ -129,6 +135,13 @@ impl Gateway {
 }
 
 impl SignInFlow {
+    /// Nothing brings it back.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(bound) = &mut self.bound {
+            bound.state = None;
+        }
+    }
+
     pub(crate) fn gateway(&self) -> &Gateway {
         &self.gateway
     }
@@ -310,7 +323,8 @@ impl SignInFlow {
                 let basis = self.basis.take()?;
                 self.finished = true;
                 let since = self.gateway.now();
-                Some(Authenticated::new(proved.into_authentication(), basis, since))
+                let who = Authenticated::new(proved.into_authentication(), basis, since);
+                self.seat.take().map(|place| who.holding(place))
             }
             other => {
                 bound.state = other;
@@ -409,6 +423,9 @@ impl SignInFlow {
         let before = self.asked();
         self.input(user, input, now);
         let asked = self.asked();
+        if asked == Asked::Done {
+            self.take_place(user).await?;
+        }
         let outcome = match (refusal, asked) {
             (Some(why), _) => Outcome::Refused(why),
             (None, Asked::Over) => Outcome::Refused("the sign-in is over".into()),
@@ -473,25 +490,5 @@ impl Drop for SignInFlow {
             // Nothing was let in, so nothing waits for this entry.
             let _ = gateway.auditor().write(event).await;
         });
-    }
-}
-
-/// Why a verdict proves nothing; `None` if it does.
-fn refusal_of(input: &Input) -> Option<String> {
-    use portcullis_identity::login::TokenCheck;
-    use portcullis_identity::password::PasswordCheck;
-    match input {
-        Input::Password(PasswordCheck::Wrong) => Some("the password is wrong".into()),
-        Input::SshKey(SignatureCheck::Invalid) => Some("the key is not registered".into()),
-        Input::Certificate(Err(error)) => Some(error.to_string()),
-        Input::Certificate(Ok(factors)) if factors.is_empty() => {
-            Some("the user is unknown or disabled".into())
-        }
-        Input::Token(TokenCheck::Refused) => Some("the token is not good".into()),
-        Input::Totp(TotpCheck::Replayed) => Some("the code was used before".into()),
-        Input::Totp(TotpCheck::Wrong) | Input::Recovery(RecoveryCheck::Wrong) => {
-            Some("the code is wrong".into())
-        }
-        _ => None,
     }
 }

@@ -122,7 +122,7 @@ impl Gateway {
         let status = self.store().credential_status(user).await;
         let status = status.map_err(|error| SignInError::Unavailable(error.to_string()))?;
         let second = status.totp_confirmed_at.is_some() || status.recovery_codes_left > 0;
-        let mut flow = self.sign_in(source);
+        let mut flow = self.sign_in(source).without_place();
         flow.bind_for_control(user, second);
         if flow.password_of(user, password).await? == Asked::SecondFactor {
             let Some(code) = code else { return Ok(None) };

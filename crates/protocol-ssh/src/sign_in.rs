@@ -221,7 +221,7 @@ impl SignIn {
             _ => return Ok(Auth::reject()),
         };
         if matches!(asked, Ok(Asked::SecondFactor))
-            || matches!(asked, Err(SignInError::TooMany { .. }))
+            || matches!(asked, Err(SignInError::TooMany { .. } | SignInError::Crowded))
         {
             if let Err(error) = &asked {
                 self.remark = Some(error.to_string());
@@ -258,7 +258,11 @@ impl SignIn {
                 Asked::SecondFactor => Ok(interactive_only(false)),
                 Asked::Done | Asked::FirstFactor => Ok(Auth::reject()),
             },
-            Err(error @ (SignInError::TooMany { .. } | SignInError::Unavailable(_))) => {
+            Err(
+                error @ (SignInError::TooMany { .. }
+                | SignInError::Crowded
+                | SignInError::Unavailable(_)),
+            ) => {
                 if let SignInError::Unavailable(why) = &error {
                     tracing::error!(%why, "a sign-in could not be checked");
                 }

@@ -144,6 +144,7 @@ async fn empty_with(directory: &TempDir, solver: SolverSettings, idle: Duration)
         recordings,
         hasher: Hasher::start(passwords).unwrap(),
         node: "test".into(),
+        connections_per_person: portcullis_gateway::CONNECTIONS_PER_PERSON,
     })
     .await
     .unwrap();

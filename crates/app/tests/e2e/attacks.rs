@@ -267,3 +267,24 @@ fn raw(gate: &Gate, name: &str, steps: &Value) -> Value {
 fn got(said: &Value) -> Vec<u64> {
     said["got"].as_array().unwrap().iter().filter_map(Value::as_u64).collect()
 }
+
+#[test]
+fn one_person_holds_so_many_connections_and_nobody_else_is_kept_out() {
+    let mut plan = Plan::base();
+    plan.people = vec![("mallory", "developers")];
+    plan.configuration = "[sign_in]\nmax_connections_per_person = 2\n".into();
+    let gate = plan.start();
+    let first = gate.client("mallory", "web").spawn(&["sleep 60"]);
+    let second = gate.client("mallory", "web").spawn(&["sleep 60"]);
+    gate.wait_for_sessions(2);
+    let third = gate.client("mallory", "web").run(&["true"]);
+    assert_eq!(third.code(), Some(255), "{third:?}");
+    let told = |entry: &crate::gate::Entry| entry.why().contains("too many connections");
+    assert_eq!(gate.audit().into_iter().filter(told).count(), 1);
+    assert_eq!(gate.client("alice", "web").run(&["true"]).assert_success().code(), Some(0));
+    assert_eq!(gate.sign_in("mallory")["user"], "mallory", "the API holds no connection");
+    drop(first);
+    gate.wait_for_sessions(1);
+    let _ = gate.client("mallory", "web").run(&["true"]).assert_success();
+    drop(second);
+}

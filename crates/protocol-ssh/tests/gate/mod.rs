@@ -111,6 +111,7 @@ pub(crate) fn start_for(
             recording_keys,
             hasher,
             node: "test".into(),
+            connections_per_person: portcullis_gateway::CONNECTIONS_PER_PERSON,
         })
         .await
         .unwrap();
