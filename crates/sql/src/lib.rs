@@ -26,6 +26,7 @@ pub mod fuzzing;
 mod leading;
 mod lexer;
 mod limits;
+pub mod mask;
 mod modes;
 mod prepared;
 mod reader;

@@ -139,7 +139,7 @@ pub(crate) fn for_parser(span: Span<'_>) -> String {
 }
 
 /// Whether a statement is nested or chained more than is looked at.
-fn exceeds(span: Span<'_>, limits: &Limits) -> bool {
+pub(crate) fn exceeds(span: Span<'_>, limits: &Limits) -> bool {
     let (mut depth, mut deepest, mut operators) = (0_usize, 0_usize, 0_usize);
     for place in 0..span.len() {
         match span.kind(place) {

@@ -43,7 +43,7 @@ pub(crate) fn read(
     modes: &Modes,
     analysis: &mut Analysis,
 ) -> Result<Listed, Misunderstanding> {
-    stacker::grow(STACK_BYTES, || {
+    with_stack(|| {
         let tree = parse(canonical, modes)?;
         let fits = match expected {
             Expected::Query => matches!(tree, Statement::Query(_)),
@@ -66,7 +66,13 @@ pub(crate) fn read(
     })
 }
 
-fn parse(canonical: &str, modes: &Modes) -> Result<Statement, Misunderstanding> {
+/// Runs what parses, walks or drops a tree where there is stack for the deepest one.
+pub(crate) fn with_stack<T>(work: impl FnOnce() -> T) -> T {
+    stacker::grow(STACK_BYTES, work)
+}
+
+/// Parses one statement, which must be the whole text.
+pub(crate) fn parse(canonical: &str, modes: &Modes) -> Result<Statement, Misunderstanding> {
     let dialect: &dyn Dialect =
         if modes.dialect.is_mysql_like() { &MySqlDialect {} } else { &PostgreSqlDialect {} };
     let mut parser = Parser::new(dialect)

@@ -10,6 +10,7 @@
 )]
 
 mod generate;
+mod masks;
 mod wire;
 
 use generate::{Generator, SCHEMA};

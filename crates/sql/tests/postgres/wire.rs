@@ -20,7 +20,14 @@ pub(crate) struct Answer {
     pub(crate) message: String,
     /// The first column of the last row.
     pub(crate) value: Option<String>,
+    /// How many columns the last result has.
+    pub(crate) columns: usize,
+    /// Its rows, the first few.
+    pub(crate) rows: Vec<Vec<String>>,
 }
+
+/// Most rows kept of a result.
+const MOST_ROWS: usize = 50;
 
 impl Session {
     /// Signs in with trust.
@@ -81,7 +88,17 @@ impl Session {
                     answer.sqlstate = field(&body, b'C');
                     answer.message = field(&body, b'M').unwrap_or_default();
                 }
-                b'D' => answer.value = first_column(&body),
+                b'T' => {
+                    answer.columns = usize::from(u16::from_be_bytes([body[0], body[1]]));
+                    answer.rows.clear();
+                }
+                b'D' => {
+                    let row = row(&body);
+                    answer.value = row.first().cloned().flatten();
+                    if answer.rows.len() < MOST_ROWS {
+                        answer.rows.push(row.into_iter().map(Option::unwrap_or_default).collect());
+                    }
+                }
                 // Copy in: there is nothing to send.
                 b'G' => self.stream.write_all(b"f\0\0\0\x07no\0").unwrap_or_default(),
                 b'Z' => return answer,
@@ -96,8 +113,17 @@ fn field(body: &[u8], code: u8) -> Option<String> {
     Some(String::from_utf8_lossy(&field[1..]).into_owned())
 }
 
-fn first_column(body: &[u8]) -> Option<String> {
-    let length = i32::from_be_bytes(body.get(2..6)?.try_into().unwrap());
-    let length = usize::try_from(length).ok()?;
-    Some(String::from_utf8_lossy(body.get(6..6 + length)?).into_owned())
+fn row(body: &[u8]) -> Vec<Option<String>> {
+    let count = u16::from_be_bytes([body[0], body[1]]);
+    let mut rest = &body[2..];
+    (0..count)
+        .map(|_| {
+            let length = i32::from_be_bytes(rest[..4].try_into().unwrap());
+            rest = &rest[4..];
+            let length = usize::try_from(length).ok()?;
+            let (value, after) = rest.split_at(length);
+            rest = after;
+            Some(String::from_utf8_lossy(value).into_owned())
+        })
+        .collect()
 }
