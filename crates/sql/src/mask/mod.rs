@@ -13,6 +13,7 @@ mod expression;
 mod origin;
 mod protected;
 mod query;
+mod relations;
 mod scope;
 mod trace;
 
