@@ -40,7 +40,7 @@ console:
 	@scripts/console
 
 test:
-	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) asciinema cvc5 python3-paramiko util-linux procps \
+	@scripts/ensure $(BUILD) rustfmt clippy $(SERVER) mariadb-server asciinema cvc5 python3-paramiko util-linux procps \
 		libnss-wrapper libpam-wrapper golang-go golang-golang-x-mod-dev \
 		python3 rsyslog rsyslog-openssl rsyslog-gnutls
 	@scripts/test
