@@ -1,4 +1,4 @@
-//! Real parts for tests: an OpenSSH server and clients, an SSH agent, a PostgreSQL
+//! Real parts for tests: an OpenSSH server and clients, an SSH agent, a PostgreSQL and a MariaDB
 //! server, keys, ports and a pseudo terminal.
 //!
 //! In: what a test wants (which keys are trusted, what a prompt is answered with).
@@ -21,6 +21,7 @@ mod cases;
 mod daemon;
 mod keys;
 mod link;
+mod mariadb;
 mod network;
 mod outcome;
 mod postgres;
@@ -35,6 +36,7 @@ pub use cases::cases;
 pub use daemon::Daemon;
 pub use keys::{CertificateAuthority, KeyKind, UserKey};
 pub use link::Link;
+pub use mariadb::MariaDbServer;
 pub use network::{free_port, wait_for_port};
 pub use outcome::ClientOutput;
 pub use postgres::PostgresServer;
