@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { ways } from '../src/lib/connect';
 import { lines } from '../src/lib/lines';
 import { match } from '../src/lib/match';
+import { betterAddress } from '../src/lib/passkey';
+import { shown } from '../src/lib/user-code';
 import { list, shell, short, visible } from '../src/lib/text';
 import { absolute, clock, parseSpan, relative, span } from '../src/lib/time';
 
@@ -35,6 +37,22 @@ describe('text of other people', () => {
     const [direct, plain] = ways(config, 'alice', 'prod-web', 'deploy');
     expect(direct?.command).toBe('ssh -p 2022 alice:prod-web@gate.example');
     expect(plain?.command).toBe('ssh deploy@prod-web.portcullis');
+  });
+});
+
+describe('codes a terminal shows', () => {
+  it('are taken however they are typed', () => {
+    for (const typed of ['bcdf-ghjk', 'BCDFGHJK', ' bcdf ghjk ', 'BCDF–GHJK']) expect(shown(typed)).toBe('BCDF-GHJK');
+    expect(shown('bcd')).toBe('BCD');
+  });
+});
+
+describe('passkeys', () => {
+  it('are asked for at a name, as an address cannot have one', () => {
+    expect(betterAddress({ hostname: '127.0.0.1', port: '3022' })).toBe('http://localhost:3022');
+    expect(betterAddress({ hostname: '[::1]', port: '' })).toBe('http://localhost');
+    expect(betterAddress({ hostname: 'localhost', port: '3022' })).toBeNull();
+    expect(betterAddress({ hostname: 'gate.example', port: '' })).toBeNull();
   });
 });
 

@@ -14,10 +14,17 @@ type Query = Record<string, string | number | boolean | undefined>;
 let signedOut: () => void = () => undefined;
 /** What the node wants to hear with every change; it changes when the cookie does. */
 let csrf = '';
+/** Has the person prove a factor again; false if they would not. */
+let stepUp: () => Promise<boolean> = () => Promise.resolve(false);
 
 /** Whom to tell when the node says that nobody is signed in any more. */
 export function onSignedOut(tell: () => void): void {
   signedOut = tell;
+}
+
+/** Whom to ask for a fresh second factor when an act needs one. */
+export function onStepUp(ask: () => Promise<boolean>): void {
+  stepUp = ask;
 }
 
 async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
@@ -70,9 +77,22 @@ async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promis
 }
 
 async function change<T = void>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> {
-  const response = await send(method, path, body);
-  const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  const once = async (): Promise<T> => {
+    const text = await (await send(method, path, body)).text();
+    return (text ? JSON.parse(text) : undefined) as T;
+  };
+  try {
+    return await once();
+  } catch (thrown) {
+    const isStale = thrown instanceof Problem && thrown.code === 'step_up_required';
+    if (isStale && (await stepUp())) return once();
+    throw thrown;
+  }
+}
+
+/** Signing in or proving a factor gives another cookie, and with it another value for the header. */
+async function signedInBy(path: string, body: unknown): Promise<void> {
+  csrf = (await change<t.SignIn>('POST', path, body)).csrf ?? '';
 }
 
 async function* stream<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T> {
@@ -85,8 +105,17 @@ const reasoned = (reason: string) => ({ reason });
 export const api = {
   signIn: async (user: string, password: string, code: string) => {
     csrf = '';
-    csrf = (await change<t.SignIn>('POST', SESSION, { user, password, ...(code ? { code } : {}) })).csrf ?? '';
+    await signedInBy(SESSION, { user, password, ...(code ? { code } : {}) });
   },
+  /** A challenge to sign in with a passkey alone, or beside a name and a password. */
+  passkeyChallenge: (user: string, password: string) =>
+    change<t.Challenge>('POST', '/v1/login/passkey', user && password ? { user, password } : {}),
+  signInByPasskey: (answer: unknown) => {
+    csrf = '';
+    return signedInBy(`${SESSION}/passkey`, { answer });
+  },
+  prove: (proof: t.Proof) => signedInBy(`${SESSION}/factor`, proof),
+  challenge: () => change<t.Challenge>('POST', '/v1/me/challenge'),
   /** The sign-in the browser has, if it has one. */
   signedIn: async () => {
     csrf = (await get<t.SignIn>(SESSION)).csrf ?? '';
@@ -134,7 +163,7 @@ export const api = {
   why: (query: { user: string; action: string; target: string; login?: string; object?: string; second_factor?: boolean }) =>
     get<t.Why>('/v1/why', query),
   whoCan: (action: string, target: string) => get<t.WhoCan[]>('/v1/who-can', { action, target }),
-  prove: () => change<t.Invariants>('POST', '/v1/prove', {}),
+  proveInvariants: () => change<t.Invariants>('POST', '/v1/prove', {}),
   changes: (all: boolean) => get<t.Change[]>('/v1/changes', { all }),
   change: (id: string) => get<t.Change>(`/v1/changes/${part(id)}`),
   approveChange: (id: string) => change('POST', `/v1/changes/${part(id)}/approve`),
@@ -148,6 +177,17 @@ export const api = {
     change('POST', `/v1/environments/${part(environment)}/drop`, reasoned(reason)),
   raise: (environment: string, reason: string) =>
     change<t.Raised>('POST', `/v1/environments/${part(environment)}/raise`, reasoned(reason)),
+
+  factors: () => get<t.Factors>('/v1/me/factors'),
+  newPasskey: (kind: 'passkey' | 'security_key', proof: t.Proof) =>
+    change<t.Challenge>('POST', '/v1/me/passkeys', { kind, proof }),
+  confirmPasskey: (name: string, answer: unknown) => change('POST', '/v1/me/passkeys/confirm', { name, answer }),
+  renameFactor: (id: string, name: string) => change('PUT', `/v1/me/factors/${part(id)}`, { name }),
+  removeFactor: (id: string, proof: t.Proof) => change('POST', `/v1/me/factors/${part(id)}/remove`, proof),
+
+  confirmation: (code: string) => get<t.Confirmation>(`/v1/confirmations/${part(code)}`),
+  confirm: (code: string, proof: t.Proof) => change('POST', `/v1/confirmations/${part(code)}/confirm`, proof),
+  refuse: (code: string) => change('POST', `/v1/confirmations/${part(code)}/refuse`),
 
   changePassword: (old: string, fresh: string, code: string) =>
     change('POST', '/v1/me/password', { old, new: fresh, ...(code ? { code } : {}) }),

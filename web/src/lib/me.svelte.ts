@@ -2,6 +2,7 @@
 // offering what would be refused.
 
 import { api, onSignedOut } from './api';
+import { answer } from './passkey';
 import { Problem, problemOf } from './problem';
 import type { ControlAction, Whoami } from './types';
 
@@ -36,6 +37,17 @@ class Me {
 
   async signIn(user: string, password: string, code: string): Promise<void> {
     await api.signIn(user, password, code);
+    await this.enter();
+  }
+
+  /** With a passkey alone, or beside a name and a password. */
+  async signInByPasskey(user: string, password: string): Promise<void> {
+    const challenge = await api.passkeyChallenge(user, password);
+    await api.signInByPasskey(await answer(challenge.public_key));
+    await this.enter();
+  }
+
+  private async enter(): Promise<void> {
     this.who = await api.whoami();
     this.state = 'in';
     this.lapsed = false;

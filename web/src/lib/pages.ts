@@ -52,5 +52,6 @@ export const PAGES: readonly Page[] = [
   { path: '/people', load: of(() => import('../pages/People.svelte')) },
   { path: '/person', load: of(() => import('../pages/Person.svelte')) },
   { path: '/incident', load: of(() => import('../pages/Incident.svelte')) },
+  { path: '/confirm', load: of(() => import('../pages/Confirm.svelte')) },
   { path: '/account', load: of(() => import('../pages/Account.svelte')) },
 ];

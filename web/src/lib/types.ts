@@ -25,6 +25,39 @@ export interface SignIn {
   csrf: string | null;
 }
 
+/** What somebody proves with: a passkey's answer alone, or what they know and have. */
+export interface Proof {
+  password?: string;
+  code?: string;
+  passkey?: unknown;
+}
+
+export interface Challenge {
+  public_key: Record<string, unknown>;
+}
+
+export interface Factors {
+  user: string;
+  factors: {
+    id: string;
+    kind: string;
+    name: string;
+    created: string | null;
+    used: string | null;
+    on_several_devices: boolean;
+  }[];
+  production_opens: string | null;
+}
+
+export interface Confirmation {
+  code: string;
+  device: string;
+  source: string;
+  target: string | null;
+  at: string;
+  expires: string;
+}
+
 export interface SignInRow {
   id: string;
   carrier: string;

@@ -15,6 +15,7 @@ mod edge;
 mod erasure;
 mod holds;
 mod invariants;
+mod map;
 mod node;
 mod probes;
 mod requests;
