@@ -76,6 +76,19 @@ async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promis
   return (await send('GET', at(path, query), undefined, signal)).json() as Promise<T>;
 }
 
+export interface Paged<T> {
+  items: T[];
+  /** Asks for what comes after; null at the end. */
+  next: string | null;
+}
+
+/** A page of a list; the next one is named by a `Link` header (RFC 8288). */
+async function page<T>(path: string): Promise<Paged<T>> {
+  const response = await send('GET', path);
+  const link = /<(\/v1\/[^>]*)>;\s*rel="next"/.exec(response.headers.get('link') ?? '');
+  return { items: (await response.json()) as T[], next: link?.[1] ?? null };
+}
+
 async function change<T = void>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> {
   const once = async (): Promise<T> => {
     const text = await (await send(method, path, body)).text();
@@ -130,6 +143,7 @@ export const api = {
   suggestions: () => get<t.Suggestion[]>('/v1/suggestions'),
 
   requests: (query: { mine?: boolean; open?: boolean } = {}) => get<t.AccessRequest[]>('/v1/requests', query),
+  requestsPage: (next?: string) => page<t.AccessRequest>(next ?? '/v1/requests'),
   request: (id: string) => get<t.AccessRequest>(`/v1/requests/${part(id)}`),
   ask: (body: t.RequestBody) => change<t.AccessRequest>('POST', '/v1/requests', body),
   approve: (id: string) => change('POST', `/v1/requests/${part(id)}/approve`),
@@ -140,6 +154,7 @@ export const api = {
 
   sessions: (query: { live?: boolean; user?: string; target?: string; limit?: number } = {}) =>
     get<t.Session[]>('/v1/sessions', query),
+  sessionsPage: (query: { limit: number }, next?: string) => page<t.Session>(next ?? at('/v1/sessions', query)),
   kill: (id: string, reason: string) => change('POST', `/v1/sessions/${part(id)}/kill`, reasoned(reason)),
   watch: (id: string, signal: AbortSignal) => stream<t.Frame>(`/v1/sessions/${part(id)}/watch`, {}, signal),
   recording: (id: string, signal: AbortSignal) =>
