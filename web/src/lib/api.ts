@@ -9,6 +9,8 @@ const CSRF = 'x-portcullis-csrf';
 const SESSION = '/v1/session';
 /** Longest wait for an answer that is not a stream, in milliseconds. */
 const PATIENCE = 120_000;
+/** Most pages of a list gone through to find one entry. */
+const MAX_PAGES = 100;
 
 type Query = Record<string, string | number | boolean | undefined>;
 let signedOut: () => void = () => undefined;
@@ -155,6 +157,17 @@ export const api = {
   sessions: (query: { live?: boolean; user?: string; target?: string; limit?: number } = {}) =>
     get<t.Session[]>('/v1/sessions', query),
   sessionsPage: (query: { limit: number }, next?: string) => page<t.Session>(next ?? at('/v1/sessions', query)),
+  /** One session, looked for in the list the caller may see, newest first. */
+  session: async (id: string): Promise<t.Session | null> => {
+    let next: string | null = at('/v1/sessions', { limit: 1000 });
+    for (let pages = 0; next && pages < MAX_PAGES; pages += 1) {
+      const found: Paged<t.Session> = await page<t.Session>(next);
+      const session = found.items.find((one) => one.id === id);
+      if (session) return session;
+      next = found.next;
+    }
+    return null;
+  },
   kill: (id: string, reason: string) => change('POST', `/v1/sessions/${part(id)}/kill`, reasoned(reason)),
   watch: (id: string, signal: AbortSignal) => stream<t.Frame>(`/v1/sessions/${part(id)}/watch`, {}, signal),
   recording: (id: string, signal: AbortSignal) =>
