@@ -26,7 +26,7 @@ const NOT_CALLED: &str = "
     then to trailing union unique update use using value values when where window with within
     without zone ties columns path nested empty error format div mod xor binary sounds interval date
     time timestamp straight_join high_priority sql_no_cache sql_cache sql_calc_found_rows
-    sql_small_result sql_big_result sql_buffer_result distinctrow force keys fulltext local";
+    sql_small_result bernoulli system repeatable sql_big_result sql_buffer_result distinctrow force keys fulltext local";
 
 /// The classes beyond reading that tokens of any statement show.
 pub(crate) fn everywhere(span: Span<'_>, modes: &Modes, analysis: &mut Analysis) {

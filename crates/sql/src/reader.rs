@@ -115,8 +115,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Expressions outside a query: arguments of `CALL`, `EXECUTE`.
+    /// Expressions outside a query: arguments of `CALL`, `EXECUTE`, values of `SET`. A query in
+    /// them names tables that nobody tells.
     pub(crate) fn expressions(self, span: Span<'_>, analysis: &mut Analysis) {
+        self.calls(span, analysis);
+        if span.has("select") {
+            analysis.add(Reason::NotUnderstood(Misunderstanding::Unparsed));
+        }
+    }
+
+    /// What the tokens of a query show whose tables are told already.
+    pub(crate) fn calls(self, span: Span<'_>, analysis: &mut Analysis) {
         floor::in_query(span, self.modes, &tree::Listed::new(), analysis);
     }
 }

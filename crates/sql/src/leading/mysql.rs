@@ -259,6 +259,6 @@ fn definition(reader: Reader<'_>, word: &str, span: Span<'_>, analysis: &mut Ana
         && let Some(place) = selects
     {
         analysis.add(Reason::Keyword("create table select", Class::Write));
-        reader.expressions(span.from(place), analysis);
+        reader.calls(span.from(place), analysis);
     }
 }

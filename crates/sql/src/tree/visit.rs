@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AccessExpr, DataType, Expr, FromTable, Function, Ident, ObjectName, Query, Select,
-    SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias,
-    TableFactor, TableObject, TableWithJoins, Visitor,
+    AccessExpr, DataType, Expr, FromTable, Function, FunctionArgumentClause, FunctionArguments,
+    Ident, ObjectName, Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Visitor,
 };
 
 use super::{Expected, Listed};
@@ -167,6 +167,16 @@ impl<'a> Reading<'a> {
         true
     }
 
+    /// `json_object('a': 1 returning type)` converts, too.
+    fn returned(&mut self, function: &Function) {
+        let FunctionArguments::List(list) = &function.args else { return };
+        for clause in &list.clauses {
+            if let FunctionArgumentClause::JsonReturningClause(returning) = clause {
+                self.converts_to(&returning.data_type);
+            }
+        }
+    }
+
     fn converts_to(&mut self, data_type: &DataType) {
         if self.modes.dialect.is_mysql_like() {
             return;
@@ -214,8 +224,12 @@ impl<'a> Reading<'a> {
             }
             TableFactor::Derived { alias, .. }
             | TableFactor::NestedJoin { alias, .. }
-            | TableFactor::UNNEST { alias, .. }
-            | TableFactor::JsonTable { alias, .. } => self.alias(alias.as_ref()),
+            | TableFactor::UNNEST { alias, .. } => self.alias(alias.as_ref()),
+            // PostgreSQL's columns could be of any type, whose conversion runs code.
+            TableFactor::JsonTable { alias, .. } => {
+                self.alias(alias.as_ref());
+                self.foreign |= !self.modes.dialect.is_mysql_like();
+            }
             _ => self.foreign = true,
         }
     }
@@ -373,7 +387,10 @@ impl Visitor for Reading<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Function(Function { name, .. }) => self.called(name),
+            Expr::Function(function) => {
+                self.called(&function.name);
+                self.returned(function);
+            }
             Expr::Cast { data_type, .. } => self.converts_to(data_type),
             Expr::TypedString(typed) => self.converts_to(&typed.data_type),
             Expr::Identifier(ident) => self.column(vec![ident.value.clone()]),

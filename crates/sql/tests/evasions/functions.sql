@@ -162,3 +162,17 @@ call p(1)
 show tables where my_function(1)
 >>> mysql: procedure
 set @x = my_function(1)
+>>> postgres: procedure
+select json_object('a': 1 returning my_domain)
+>>> postgres: unknown
+select * from json_table('[]', '$[*]' columns (a my_domain path '$')) t
+>>> postgres: procedure
+select * from t tablesample my_system (1)
+>>> postgres: =read
+select * from t tablesample system (1) repeatable (2)
+>>> mysql: unknown
+set @x = (select email from customers)
+>>> mysql: unknown
+show tables where (select 1 from secret)
+>>> mysql: procedure
+do (select f())

@@ -96,3 +96,7 @@ handler t read first
 select a into @x from t
 >>> mysql: session
 select @x := 1
+>>> mysql: =ddl+write
+create table x select a from t
+>>> mysql: ddl+write+procedure
+create table x as select my_function(a) from t
