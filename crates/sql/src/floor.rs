@@ -5,6 +5,7 @@
 //! milder than this.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use crate::class::Class;
 use crate::functions;
@@ -190,7 +191,9 @@ pub(crate) fn reviewed(
 }
 
 fn is_not_called(word: &str) -> bool {
-    NOT_CALLED.split_whitespace().any(|known| word.eq_ignore_ascii_case(known))
+    static WORDS: OnceLock<HashSet<&str>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| NOT_CALLED.split_whitespace().collect());
+    words.contains(word.to_ascii_lowercase().as_str())
 }
 
 /// PostgreSQL's `name 'literal'` and `::name` run the input function of a type.

@@ -4,6 +4,7 @@
 
 #![allow(clippy::panic, reason = "a wrong answer ends the fuzzing run")]
 
+use crate::mask::{ColumnPattern, Protected, Schema, Treatment, trace};
 use crate::{Class, Classifier, Limits, Modes, Statements, classify};
 
 /// Modes a text is tried in.
@@ -28,6 +29,32 @@ pub fn fuzz_classify(bytes: &[u8]) {
             assert_eq!(found, classifier.classify(bytes, &modes), "memory changes the answer");
         }
         alone(bytes, &modes, &found);
+    }
+}
+
+/// Traces any bytes; whatever they are, each column of a result has a treatment, and a query that is
+/// not understood passes none.
+pub fn fuzz_trace(bytes: &[u8]) {
+    let patterns = ["t.a", "u.*"].into_iter().filter_map(|text| ColumnPattern::parse(text).ok());
+    let protected = Protected::new(patterns.collect());
+    let mut schema = Schema::default();
+    schema.add_table(&["public", "t"], &["a", "b"]);
+    schema.add_view(&["public", "u"], &["a", "b"], "select a, u.b from t, u");
+    for modes in MODES {
+        let understood = classify(bytes, &modes, &Limits::STANDARD);
+        let withheld = understood.list.iter().any(|statement| {
+            let query = matches!(statement.analysis.kind, "select" | "with" | "update" | "delete");
+            query && statement.analysis.classes.contains(Class::Unknown)
+        });
+        for schema in [None, Some(&schema)] {
+            let found = trace(bytes, &modes, &Limits::STANDARD, &protected, schema);
+            for count in 0..5 {
+                let treatments = found.treatments(count);
+                assert_eq!(treatments.len(), count, "a column has no treatment");
+                let pass = treatments.contains(&Treatment::Pass);
+                assert!(!(withheld && pass), "a column of an unknown statement passes");
+            }
+        }
     }
 }
 

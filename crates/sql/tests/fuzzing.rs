@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_sql::fuzzing::fuzz_classify;
+use portcullis_sql::fuzzing::{fuzz_classify, fuzz_trace};
 use portcullis_sql::{Class, ClassSet, Limits, Modes, classify};
 use proptest::prelude::*;
 
@@ -86,6 +86,7 @@ proptest! {
     ) {
         let text: String = places.iter().map(|place| FRAGMENTS[*place]).collect();
         fuzz_classify(text.as_bytes());
+        fuzz_trace(text.as_bytes());
     }
 
     #[test]
@@ -103,6 +104,7 @@ proptest! {
             text.insert_str(place, FRAGMENTS[fragment]);
         }
         fuzz_classify(text.as_bytes());
+        fuzz_trace(text.as_bytes());
     }
 
     /// A comment between tokens changes nothing.

@@ -14,7 +14,8 @@ use crate::limits::Limits;
 use crate::modes::Modes;
 use crate::reader;
 use crate::span::Span;
-use crate::tree;
+use crate::statement::Analysis;
+use crate::tree::{self, Expected};
 
 /// Statements whose results hold no rows of tables.
 const WITHOUT_ROWS: [&str; 27] = [
@@ -107,8 +108,13 @@ fn of_statement(
     if !span.is_one(0, &reads) && !span.is_sign(0, "(") {
         return Masking::unknown();
     }
+    // What is not understood as a statement is not traced either.
+    let text = reader::for_parser(span);
+    if tree::read(&text, Expected::Change, modes, &mut Analysis::default()).is_err() {
+        return Masking::unknown();
+    }
     tree::with_stack(|| {
-        let Ok(statement) = tree::parse(&reader::for_parser(span), modes) else {
+        let Ok(statement) = tree::parse(&text, modes) else {
             return Masking::unknown();
         };
         let names = Names { protected, mysql: modes.dialect.is_mysql_like() };
