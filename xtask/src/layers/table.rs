@@ -104,6 +104,7 @@ pub(crate) const FENCES: &[Fence] = &[
     fence("argon2", &["identity"], "passwords are hashed in one place"),
     fence("totp-rs", &["identity"], "one-time codes are checked in one place"),
     fence("zstd", &["evidence"], "decompression is bounded in one place"),
+    fence("avt", &["evidence"], "hostile terminal output is emulated within bounds, in one place"),
     fence("clap", &["app"], "only the binary has a command line"),
     fence("toml", &["app"], "only the binary reads its configuration"),
     fence(

@@ -169,12 +169,12 @@ impl Lines {
 
 /// UTF-8 that arrives in pieces: a character cut in two is held back until it is whole.
 #[derive(Debug, Default)]
-struct Utf8Pieces {
+pub(super) struct Utf8Pieces {
     held: Vec<u8>,
 }
 
 impl Utf8Pieces {
-    fn push(&mut self, piece: &[u8]) -> String {
+    pub(super) fn push(&mut self, piece: &[u8]) -> String {
         self.held.extend_from_slice(piece);
         let bytes = std::mem::take(&mut self.held);
         let mut text = String::with_capacity(bytes.len());

@@ -106,7 +106,7 @@ fn head(chunk: &mut Vec<u8>, kind: FrameKind, since: Duration, channel: u32, len
     put_varint(chunk, length as u64);
 }
 
-fn put_varint(to: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -114,7 +114,7 @@ fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);

@@ -20,6 +20,7 @@ pub mod mask;
 mod reader;
 mod recorder;
 mod seal;
+pub mod text;
 mod vouched;
 mod writer;
 

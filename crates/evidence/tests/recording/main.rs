@@ -8,6 +8,7 @@
 )]
 
 mod filling;
+mod text;
 mod vouched;
 
 use std::fs::{self, OpenOptions};
