@@ -29,7 +29,9 @@ mod reach;
 mod reconcile;
 mod recordings;
 mod resources;
+mod retention;
 mod right;
+mod search_recordings;
 mod second_person;
 mod secrets;
 mod separation;
@@ -91,6 +93,8 @@ struct Inner {
     witnessing: OnceLock<witnessing::Witnessing>,
     /// Proves invariants, and remembers what it has proved.
     prover: Prover,
+    /// Texts of recordings that are being made.
+    texts: search_recordings::Texts,
 }
 
 impl Control {
@@ -104,12 +108,17 @@ impl Control {
             exports: std::sync::OnceLock::new(),
             witnessing: OnceLock::new(),
             prover,
+            texts: search_recordings::Texts::default(),
         }))
     }
 
     /// The gate.
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    pub(crate) fn texts(&self) -> &search_recordings::Texts {
+        &self.0.texts
     }
 
     pub(crate) fn witnessing(&self) -> Option<&witnessing::Witnessing> {

@@ -27,6 +27,8 @@ const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 impl Control {
     /// Runs until `stop`.
     pub async fn reconcile(&self, stop: CancellationToken) {
+        let (control, until) = (self.clone(), stop.clone());
+        tokio::spawn(async move { control.look_after_recordings(until).await });
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let started = self.gateway().now();
@@ -58,7 +60,7 @@ impl Control {
         }
     }
 
-    fn say(&self, what: &str, done: Result<(), ControlError>) {
+    pub(crate) fn say(&self, what: &str, done: Result<(), ControlError>) {
         if let Err(error) = done {
             tracing::warn!(%error, what, "a reconciler did not finish; it is tried again");
         }

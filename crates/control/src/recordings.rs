@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_domain::ControlAction;
 use portcullis_domain::audit::Activity;
+use portcullis_domain::{ControlAction, EnvironmentName};
 use portcullis_evidence::recording::asciicast::{
     AsciicastOptions, AsciicastVersion, ExportError, export,
 };
@@ -65,7 +65,32 @@ impl Control {
         id: &str,
     ) -> Result<SessionRecord, ControlError> {
         self.must_hold(who, ControlAction::ReadRecordings, Activity::RecordingRead).await?;
-        self.find_session(who, id).await
+        let record = self.find_session(who, id).await?;
+        if self.may_read_in(who, &record.environment) {
+            return Ok(record);
+        }
+        let event = self
+            .event(who, Activity::RecordingRead)
+            .target(&record.target)
+            .environment(&record.environment)
+            .session(record.id);
+        let why = format!(
+            "recordings of `{}` are read by the groups its `recordings.readers` name; ask one of them",
+            record.environment
+        );
+        self.refuse(event, &why).await
+    }
+
+    /// Whether the caller, who holds the right to read recordings, may read those of an
+    /// environment. One that is not declared any more has nobody to name its readers.
+    pub(crate) fn may_read_in(&self, who: &Authenticated, environment: &EnvironmentName) -> bool {
+        let snapshot = self.gateway().snapshot();
+        let readers = snapshot.facts.environments.get(environment);
+        let Some(readers) = readers.and_then(|found| found.recordings.readers.as_ref()) else {
+            return true;
+        };
+        let user = snapshot.facts.users.get(who.user());
+        user.is_some_and(|user| !user.groups.is_disjoint(readers))
     }
 
     async fn may_read(&self, who: &Authenticated, id: &str) -> Result<Source, ControlError> {

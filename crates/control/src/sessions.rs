@@ -38,6 +38,7 @@ impl Control {
             target: target.map_err(ControlError::invalid)?,
             live: query.live.then_some(true),
             page: Page { before: None, limit: limit.min(portcullis_store::MAX_PAGE) },
+            ..SessionFilter::default()
         };
         let found = self.gateway().store().sessions(&filter).await?;
         Ok(found.into_iter().map(|record| self.row(record)).collect())
@@ -78,8 +79,7 @@ impl Control {
         who: &Authenticated,
         id: &str,
     ) -> Result<mpsc::Receiver<FrameView>, ControlError> {
-        self.must_hold(who, ControlAction::ReadRecordings, Activity::RecordingRead).await?;
-        let record = self.find_session(who, id).await?;
+        let record = self.readable_session(who, id).await?;
         let live = self.gateway().live_session(record.id);
         let Some((live, recorder)) = live.as_ref().and_then(|live| Some((live, live.recorder()?)))
         else {

@@ -52,6 +52,11 @@ fn loosened(old: &Environment, new: &Environment) -> Option<&'static str> {
         (Some(_), None) => true,
         (Some(old), Some(new)) => new > old,
     };
+    let shorter = |old: Option<Duration>, new: Option<Duration>| match (old, new) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(old), Some(new)) => new < old,
+    };
     let checks = [
         (new.tier != old.tier, "changes the tier"),
         (new.access != old.access, "changes the access"),
@@ -63,10 +68,20 @@ fn loosened(old: &Environment, new: &Environment) -> Option<&'static str> {
             "takes older second factors in sessions",
         ),
         (new.recording < old.recording, "weakens the recording"),
+        (shorter(old.recordings.keep, new.recordings.keep), "has recordings removed sooner"),
+        (readers_added(old, new), "has more people read recordings"),
         (new.max_grant > old.max_grant, "lengthens the longest grant"),
         (longer(old.max_session, new.max_session), "lengthens the longest session"),
     ];
     checks.into_iter().find_map(|(holds, what)| holds.then_some(what))
+}
+
+fn readers_added(old: &Environment, new: &Environment) -> bool {
+    match (&old.recordings.readers, &new.recordings.readers) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(old), Some(new)) => !new.is_subset(old),
+    }
 }
 
 fn approval_loosened(old: Option<&ApprovalRule>, new: Option<&ApprovalRule>) -> bool {

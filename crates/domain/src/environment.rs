@@ -128,6 +128,17 @@ pub fn ticket_matches(pattern: &str, ticket: &str) -> bool {
     at.contains(&pattern.len())
 }
 
+/// What becomes of the recordings of an environment, and who reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recordings {
+    /// How long after a session's end its recording is kept; `None` keeps it for ever.
+    #[serde(with = "human::option")]
+    pub keep: Option<Duration>,
+    /// Who may read them, of those with the right to read recordings: members of these groups.
+    /// `None` means all of them.
+    pub readers: Option<BTreeSet<GroupName>>,
+}
+
 /// An environment with the terms every session in it gets at least.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -154,6 +165,9 @@ pub struct Environment {
     pub second_factor_max_age: Option<Duration>,
     /// Whether sessions are recorded.
     pub recording: Recording,
+    /// What becomes of recordings, and who reads them.
+    #[serde(default)]
+    pub recordings: Recordings,
     /// Longest session, however long the grant.
     #[serde(with = "human::option")]
     pub max_session: Option<Duration>,

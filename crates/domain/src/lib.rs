@@ -38,7 +38,7 @@ pub use approval::{ApprovalRule, Threshold};
 pub use change::{ChangeFile, ChangeState, PendingChange};
 pub use conditions::Conditions;
 pub use decision::{Decision, Denial, Query, Recording, Terms};
-pub use environment::{Access, Environment, Escalation, RequestTerms, Tier};
+pub use environment::{Access, Environment, Escalation, Recordings, RequestTerms, Tier};
 pub use factor::{Authentication, Factor, FactorKind};
 pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};

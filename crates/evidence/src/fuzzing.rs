@@ -1,6 +1,8 @@
 //! One function per parser that reads bytes nobody vouches for. Each must return, without a
 //! panic and within bounded memory, whatever it is given; a fuzzer or the tests call them.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use crate::log::checkpoint::Checkpoint;
@@ -12,7 +14,10 @@ use crate::log::segment::{Scanned, SegmentScanner, holds_batch};
 use crate::log::tile::{BundleEntries, TilePath, decode_tile};
 use crate::log::tlog_proof::TlogProof;
 use crate::log::witness::AddCheckpoint;
-use crate::recording::{KeyWrap, KeyWrapError, RecordingReader, SESSION_KEY_BYTES};
+use crate::recording::text::{MAX_LINE_CHARS, TextLine, TextRenderer};
+use crate::recording::{
+    Frame, FrameKind, KeyWrap, KeyWrapError, RecordingReader, SESSION_KEY_BYTES,
+};
 
 /// Signed notes, checkpoints and verifier keys.
 pub fn fuzz_note(data: &[u8]) {
@@ -106,6 +111,22 @@ pub fn fuzz_recording(data: &[u8]) {
     while let Ok(Some(frame)) = reader.next_frame() {
         assert!(frame.data.len() <= crate::recording::MAX_CHUNK_BYTES);
     }
+}
+
+/// Terminal output and typed input, rendered to text: as frames of up to 64 bytes.
+pub fn fuzz_text(data: &[u8]) {
+    let mut renderer = TextRenderer::new();
+    let mut line = |line: TextLine| assert!(line.text.len() <= 4 * 2 * MAX_LINE_CHARS);
+    for (number, piece) in data.chunks(64).enumerate() {
+        let kind = if number % 3 == 2 { FrameKind::Input } else { FrameKind::Output };
+        let channel = u32::from(number % 2 == 0);
+        let size = FrameKind::Resize { cols: 20, rows: u16::from(channel == 0) };
+        for kind in [size, kind].into_iter().skip(usize::from(channel == 0)) {
+            let frame = Frame { at: Duration::ZERO, kind, channel, data: piece.to_vec() };
+            renderer.frame(&frame, &mut line);
+        }
+    }
+    renderer.finish(&mut line);
 }
 
 /// Wraps keys as themselves, so that a fuzzer can reach what stands behind the cipher.

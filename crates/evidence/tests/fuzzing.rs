@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use portcullis_evidence::fuzzing::{
     KnownKeys, fuzz_add_checkpoint, fuzz_entry_bundle, fuzz_export_archive, fuzz_note,
-    fuzz_recording, fuzz_segment, fuzz_tile_path, fuzz_tlog_proof,
+    fuzz_recording, fuzz_segment, fuzz_text, fuzz_tile_path, fuzz_tlog_proof,
 };
 use portcullis_evidence::log::export::ExportSink;
 use portcullis_evidence::log::export::tar::TarWriter;
@@ -92,6 +92,12 @@ fn recordings() {
     writer.close().unwrap();
     let good = bytes.lock().unwrap().clone();
     run(fuzz_recording, &[good]);
+}
+
+#[test]
+fn any_output_is_rendered_within_bounds() {
+    let vim = b"\x1b[?1049h\x1b[2J\x1b[3;1Hhello \x1b[3;7Hworld\x1b[K\x1b[10L\x1b[5M\x1b[?1049l$ exit\r\n".to_vec();
+    run(fuzz_text, &[vim]);
 }
 
 /// Random bytes, and good ones with changes, insertions, deletions and cuts.

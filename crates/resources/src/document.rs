@@ -139,6 +139,10 @@ pub(crate) struct EnvironmentSpec {
     /// `best_effort` otherwise. Production is always `required`.
     #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<RecordingSpec>,
+    /// What becomes of recordings, and who reads them. Default: they are kept for ever, and read by
+    /// everyone with `read_recordings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recordings: Option<RecordingsSpec>,
     /// Longest session, however long the grant. Default: no limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
@@ -233,6 +237,21 @@ pub(crate) struct EscalationSpec {
     /// Members of these groups count in every place of the rule from then on.
     #[schemars(length(min = 1))]
     groups: Vec<String>,
+}
+
+/// What becomes of recordings, and who reads them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordingsSpec {
+    /// How long after its session's end a recording is kept, unless an evidence hold covers it.
+    /// Default: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
+    keep: Option<String>,
+    /// Of those with `read_recordings`, only members of these groups read them. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    readers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

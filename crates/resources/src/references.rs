@@ -211,7 +211,9 @@ pub(crate) fn address(host: &str, port: u16) -> Link {
 }
 
 fn environment_links(environment: &Environment, links: &mut Vec<Link>) {
-    let groups = environment.approval_rules().flat_map(|rule| rule.groups());
+    let approvers = environment.approval_rules().flat_map(|rule| rule.groups());
+    let readers = environment.recordings.readers.iter().flatten();
+    let groups = approvers.chain(readers);
     links.extend(groups.map(|group| to(Kind::Group, group)));
     let escalation = environment.requests.escalation.iter().flat_map(|to| &to.groups);
     links.extend(escalation.map(|group| to(Kind::Group, group)));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
     Access, ActionKind, ApprovalRule, Conditions, ControlAction, Environment, Escalation, Excepted,
-    Exception, Group, Invariant, Never, PolicyText, Recording, RequestTerms, Resource, Role,
+    Exception, Group, Invariant, Never, PolicyText, Recording, Recordings, RequestTerms, Resource, Role,
     RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target,
     Tier, User,
 };
@@ -263,8 +263,17 @@ fn environment() -> impl Strategy<Value = Environment> {
         (seconds(1), option::of(seconds(0)), option::of(seconds(1)), option::of(seconds(1)));
     let action = select(ActionKind::ALL.to_vec());
     let approvals = (option::of(approval()), btree_map(action, approval(), 0..3), request_terms());
-    (name(), tier, any::<bool>(), approvals, recording, durations).prop_map(
-        |(name, tier, standing, approvals, recording, (max_grant, second, max_session, idle))| {
+    let recordings = (option::of(seconds(1)), option::of(btree_set(name(), 1..4)))
+        .prop_map(|(keep, readers)| Recordings { keep, readers: readers.map(parsed) });
+    (name(), tier, any::<bool>(), approvals, (recording, recordings), durations).prop_map(
+        |(
+            name,
+            tier,
+            standing,
+            approvals,
+            (recording, recordings),
+            (max_grant, second, max_session, idle),
+        )| {
             let (approval, approval_for, requests) = approvals;
             let free = tier != Tier::Production;
             Environment {
@@ -277,6 +286,7 @@ fn environment() -> impl Strategy<Value = Environment> {
                 max_grant,
                 second_factor_max_age: second,
                 recording: if free { recording } else { Recording::Required },
+                recordings,
                 max_session,
                 idle_timeout: idle,
             }

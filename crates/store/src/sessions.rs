@@ -60,6 +60,12 @@ pub struct SessionFilter {
     pub user: Option<UserName>,
     /// Only to this target.
     pub target: Option<TargetName>,
+    /// Only in this environment.
+    pub environment: Option<EnvironmentName>,
+    /// Only those that had not ended before this.
+    pub from: Option<Timestamp>,
+    /// Only those that began before this.
+    pub to: Option<Timestamp>,
     /// Only those that live (`true`) or have ended (`false`).
     pub live: Option<bool>,
     /// Which part of the list.
@@ -115,13 +121,18 @@ impl Store {
             WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
             AND ($3 IS NULL OR ($3 = 1 AND ended_at IS NULL)
                 OR ($3 = 0 AND ended_at IS NOT NULL))
-            AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+            AND ($4 IS NULL OR id < $4) AND ($6 IS NULL OR environment = $6)
+            AND ($7 IS NULL OR ended_at IS NULL OR ended_at >= $7)
+            AND ($8 IS NULL OR started_at < $8) ORDER BY id DESC LIMIT $5";
         let arguments = args![
             filter.user.as_ref(),
             filter.target.as_ref(),
             filter.live.map(i64::from),
             filter.page.before.as_ref(),
             filter.page.rows(),
+            filter.environment.as_ref(),
+            filter.from,
+            filter.to,
         ];
         let rows = self.inner.database.rows(sql, arguments).await?;
         rows.iter().map(read).collect()

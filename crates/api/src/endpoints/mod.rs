@@ -54,6 +54,7 @@ mod request_access;
 mod reset_credentials;
 mod revoke_grant;
 mod search_audit;
+mod search_recordings;
 mod show_change;
 mod show_request;
 mod show_session;
@@ -121,6 +122,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     watch_session::ENDPOINT,
     export_recording::ENDPOINT,
     verify_recordings::ENDPOINT,
+    search_recordings::ENDPOINT,
     place_hold::ENDPOINT,
     list_holds::ENDPOINT,
     lift_hold::ENDPOINT,

@@ -1,5 +1,7 @@
-//! Sessions: list, watch live, play back, export, verify, end.
+//! Sessions: list, watch live, play back, export, search, verify, end.
 
+mod offset;
+mod search;
 mod verify;
 
 use std::io::{IsTerminal, Write};
@@ -49,6 +51,8 @@ pub(super) enum Session {
     /// The file holds the terminal's output as it was: play it with something that is prepared
     /// for hostile output, or use `sessions play`.
     Export(Export),
+    /// Find text that was on the screen or was typed, across sessions
+    Search(search::Search),
     /// Hold recordings against the audit log
     ///
     /// Every chunk is opened and its hash compared with the one that was logged when it was
@@ -82,9 +86,20 @@ pub(super) struct Play {
     /// Longest pause, such as `2s`; `0s` plays without any
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_idle: Option<Duration>,
+    /// Begin here, such as `1:23`: what comes before is shown at once
+    #[arg(long, value_name = "OFFSET", value_parser = offset::parse)]
+    from: Option<Duration>,
     /// Play one that does not verify, up to its first bad chunk
     #[arg(long)]
     up_to_damage: bool,
+}
+
+/// How fast a recording is played, and from where.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    speed: f64,
+    longest: Option<Duration>,
+    from_us: u64,
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +142,10 @@ impl Sessions {
             }
             Session::Play(play) => {
                 let frames = recording(&client, &play).await?;
-                show(out, frames, Some((play.speed, play.max_idle))).await?;
+                let from = play.from.unwrap_or_default();
+                let from_us = u64::try_from(from.as_micros()).unwrap_or(u64::MAX);
+                let pace = Pace { speed: play.speed, longest: play.max_idle, from_us };
+                show(out, frames, Some(pace)).await?;
             }
             Session::Kill { id, reason } => {
                 let path = path("/v1/sessions/{}/kill", &[&id]);
@@ -136,6 +154,7 @@ impl Sessions {
                 out.either(&ended, |out| out.line(&format!("session {id} has been ended")))?;
             }
             Session::Export(export) => export.run(&client).await?,
+            Session::Search(search) => return search.run(&client, out).await,
             Session::Verify(verify) => return verify.run(&client, out).await,
         }
         Ok(Outcome::Done)
@@ -220,11 +239,7 @@ async fn recording(client: &Client, play: &Play) -> Result<Lines, Failure> {
 }
 
 /// Shows frames until they end or the viewer presses Ctrl-C, and puts the terminal back.
-async fn show(
-    out: Out,
-    mut frames: Lines,
-    pace: Option<(f64, Option<Duration>)>,
-) -> Result<(), Failure> {
+async fn show(out: Out, mut frames: Lines, pace: Option<Pace>) -> Result<(), Failure> {
     let mut screen = replay::Screen::default();
     let mut last_us = None;
     let shown = loop {
@@ -236,8 +251,9 @@ async fn show(
             },
             _ = tokio::signal::ctrl_c() => break Ok(()),
         };
-        if let Some((speed, longest)) = pace {
-            let pause = replay::pause(last_us.unwrap_or(frame.at_us), frame.at_us, speed, longest);
+        if let Some(Pace { speed, longest, from_us }) = pace {
+            let since = last_us.unwrap_or(frame.at_us).max(from_us);
+            let pause = replay::pause(since, frame.at_us, speed, longest);
             last_us = Some(frame.at_us);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portcullis_testkit::TempDir;
 use serde_json::Value;
 
-use crate::gate::{Gate, Plan};
+use crate::gate::{Gate, Plan, SOON};
 use crate::node::portcullis;
 use crate::recording::{export, output_of};
 
@@ -174,4 +175,121 @@ fn what_is_done_to_a_recording_is_found_and_its_first_bad_chunk_named() {
         entry.activity() == "recording.read" && entry.detail("kind") == "verify"
     };
     assert!(gate.audit().iter().any(|entry| verified(entry) && entry.detail("session") == one));
+}
+
+#[test]
+fn what_was_typed_and_what_was_on_the_screen_is_found_across_sessions() {
+    let gate = Plan::base().start();
+    let mut shell = gate.client("alice", "web").pty(&[], &["bash --norc"]);
+    shell.send_line("PS1='$ '; printf 'in\\033[1mvoi\\033[0mce-%s\\n' 4711");
+    shell.expect("-4711", SOON);
+    shell.send_line("read -s -p 'Secret: ' secret; echo; echo length=${#secret}");
+    shell.expect("Secret: ", SOON);
+    std::thread::sleep(Duration::from_millis(300));
+    shell.send_line("hunter2-correct-horse");
+    shell.expect("length=21", SOON);
+    let live = gate.wait_for_sessions(1)[0]["id"].as_str().unwrap().to_owned();
+    let plain = session_of(&gate, "web", "echo first; echo another Invoice-4711 here");
+
+    let search = |name: &str, query: &str| -> Vec<Value> {
+        let path = format!("/v1/recordings/search?{query}");
+        let (status, text) = gate.api(name).call("GET", &path, None);
+        assert_eq!(status, 200, "{text}");
+        let lines: Vec<Value> = text
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert!(lines.last().unwrap()["done"].is_object(), "{text}");
+        lines
+    };
+    let matches = |query: &str| -> Vec<Value> {
+        let lines = search("carol", query);
+        lines.iter().map(|line| line["match"].clone()).filter(|found| !found.is_null()).collect()
+    };
+    // A live session and a closed one, the escapes within the word notwithstanding.
+    let found = matches("text=invoice-4711&within=screen");
+    let sessions: Vec<&str> =
+        found.iter().map(|found| found["session"].as_str().unwrap()).collect();
+    assert!(sessions.contains(&live.as_str()) && sessions.contains(&plain.as_str()), "{found:?}");
+    let of_plain = found.iter().find(|found| found["session"] == plain.as_str()).unwrap();
+    assert_eq!(of_plain["line"], "another Invoice-4711 here");
+    assert!(of_plain["at_us"].as_u64() < Some(20_000_000), "{of_plain}");
+    assert_eq!((&of_plain["user"], &of_plain["target"]), (&"alice".into(), &"web".into()));
+    let typed = matches("text=length%3D&within=typed");
+    assert_eq!((typed.len(), &typed[0]["kind"]), (1, &"typed".into()), "{typed:?}");
+    let command = matches("text=echo+first&within=typed");
+    assert_eq!((command.len(), &command[0]["kind"]), (1, &"command".into()), "{command:?}");
+    assert!(matches("text=hunter2").is_empty(), "what was masked stays masked");
+    assert!(matches("text=invoice-4711&user=bob").is_empty());
+    assert!(matches("text=invoice-4711&to=2020-01-01T00:00:00Z").is_empty());
+    assert!(matches("text=invoice-4711&environment=prod").is_empty());
+    let limited = search("carol", "text=e&limit=2");
+    assert_eq!(limited.last().unwrap()["done"]["limited"], true);
+
+    // After its end the session is searched in its text, which is as secret as the recording.
+    shell.send_line("exit");
+    shell.wait_exit(SOON);
+    gate.wait_for_sessions(0);
+    let text = file_of(&gate, &live).with_extension("text");
+    let deadline = std::time::Instant::now() + SOON;
+    while !text.exists() {
+        assert!(std::time::Instant::now() < deadline, "no text was made");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let bytes = fs::read(&text).unwrap();
+    assert!(!bytes.windows(6).any(|window| window == b"length"), "it is not encrypted");
+    let again = matches("text=invoice-4711&within=screen");
+    assert!(again.iter().any(|found| found["session"] == live.as_str()), "{again:?}");
+    // Thrown away or spoilt, it is made again.
+    fs::write(&text, &bytes[..bytes.len() / 2]).unwrap();
+    let _ = search("carol", "text=invoice-4711");
+    assert_eq!(matches("text=invoice-4711&within=screen").len(), again.len());
+    let desk = Desk::of(&gate, "carol");
+    let (code, said) = desk.run(&["sessions", "search", "invoice-4711", "--screen"]);
+    assert!(code == Some(0) && said.contains("another Invoice-4711 here"), "{said}");
+    let (code, said) = desk.run(&["sessions", "play", &plain, "--from", "0:01"]);
+    assert!(code == Some(0) && said.contains("Invoice-4711"), "{said}");
+
+    // It needs the right, is in the log with what was asked, and leaves out what one may not read.
+    assert_eq!(gate.api("bob").call("GET", "/v1/recordings/search?text=x", None).0, 403);
+    gate.wait_for_entry("the search", |entry| {
+        entry.detail("kind") == "search" && entry.detail("query").contains("invoice-4711")
+    });
+}
+
+#[test]
+fn only_the_readers_an_environment_names_read_its_recordings() {
+    let gate = Plan::base().start();
+    let session = session_of(&gate, "web", "echo for-readers-only");
+    let watched = gate.client("alice", "web").spawn(&["sleep 60"]);
+    let live = gate.wait_for_sessions(1)[0]["id"].as_str().unwrap().to_owned();
+    let carol = gate.api("carol");
+    let paths = [
+        ("GET", format!("/v1/sessions/{session}/recording")),
+        ("GET", format!("/v1/sessions/{session}/recording?format=asciicast-v2")),
+        ("POST", format!("/v1/recordings/verify?session={session}")),
+        ("GET", format!("/v1/sessions/{live}/watch")),
+    ];
+    let reads = || gate.audit().iter().filter(|e| e.activity() == "recording.read").count();
+    for (method, path) in paths.iter().take(3) {
+        let before = reads();
+        assert_eq!(carol.call(method, path, None).0, 200, "{path}");
+        assert_eq!(reads(), before + 1, "{path}: it is in the log");
+    }
+    gate.apply(
+        "kind: Environment\nmetadata: {name: open}\nspec: {tier: development, recording: required, \
+         recordings: {readers: [developers]}}\n",
+    );
+    for (method, path) in &paths {
+        let before = reads();
+        let (status, text) = carol.call(method, path, None);
+        assert_eq!(status, 403, "{path}: {text}");
+        assert!(text.contains("recordings.readers"), "{text}");
+        assert_eq!(reads(), before + 1, "{path}: the refusal is in the log");
+    }
+    let (status, text) = carol.call("GET", "/v1/recordings/search?text=for-readers", None);
+    assert!(status == 200 && !text.contains("for-readers-only"), "{text}");
+    assert_eq!(carol.call("POST", "/v1/recordings/verify", None).0, 200);
+    drop(watched);
 }

@@ -186,3 +186,94 @@ pub enum VerifyLine {
         why: String,
     },
 }
+
+/// What to look for in recordings, and in which.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextQuery {
+    /// The text; upper and lower case are the same.
+    pub text: String,
+    /// Only in sessions of this person.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Only to this target.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Only in this environment.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Only lines begun at or after this.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Only lines begun before this.
+    #[serde(default)]
+    pub to: Option<Timestamp>,
+    /// Only in what was typed or on the screen; both where neither is said.
+    #[serde(default)]
+    pub within: Option<TextWithin>,
+    /// At most this many lines (default 1000, at most 10,000).
+    #[serde(default)]
+    pub limit: Option<usize>,
+}
+
+/// Where text is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextWithin {
+    /// In what was typed, the commands of programs included.
+    Typed,
+    /// In what was on the screen.
+    Screen,
+}
+
+/// A line that was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TextMatch {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it was.
+    pub user: UserName,
+    /// To which target.
+    pub target: TargetName,
+    /// In which environment.
+    pub environment: EnvironmentName,
+    /// Microseconds since the session began: `sessions play --from`.
+    pub at_us: u64,
+    /// When that was.
+    pub at: Timestamp,
+    /// Channel within the session.
+    pub channel: u32,
+    /// `screen`, `typed` or `command`.
+    pub kind: String,
+    /// The line.
+    pub line: String,
+}
+
+/// A line of the answer to `sessions search`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchLine {
+    /// A line that was found.
+    Match(TextMatch),
+    /// A recording that was not searched, or not to its end.
+    Skipped {
+        /// Of which session.
+        session: SessionId,
+        /// Why.
+        why: String,
+    },
+    /// That was all.
+    Done {
+        /// Sessions searched.
+        searched: u64,
+        /// Lines found.
+        found: u64,
+        /// Whether there may be more: the limit was reached.
+        limited: bool,
+    },
+    /// It could not be carried on.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}

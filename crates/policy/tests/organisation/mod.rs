@@ -93,6 +93,7 @@ pub(crate) fn environment(name: &str, tier: Tier) -> Environment {
         max_grant: Duration::from_secs(8 * 3600),
         second_factor_max_age: None,
         recording: Recording::BestEffort,
+        recordings: Default::default(),
         max_session: None,
         idle_timeout: None,
     }

@@ -170,6 +170,7 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
             max_grant: Duration::from_secs(3600),
             second_factor_max_age: None,
             recording: Recording::Required,
+            recordings: Default::default(),
             max_session: None,
             idle_timeout: None,
         }),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis_domain::{Access, Environment, Recording, Tier};
+use portcullis_domain::{Access, Environment, Kind, Recording, Recordings, Tier};
 
-use super::Parts;
 use super::approval::{approval, approval_for, requests};
+use super::{Parts, reference};
 use crate::node::{Node, Value};
 use crate::reader::{Fields, Read, Reader};
 
@@ -23,10 +23,12 @@ pub(crate) const SPEC: &[&str] = &[
     "max_grant",
     "second_factor",
     "recording",
+    "recordings",
     "max_session",
     "idle_timeout",
 ];
 pub(crate) const SECOND_FACTOR: &[&str] = &["max_age"];
+pub(crate) const RECORDINGS: &[&str] = &["keep", "readers"];
 
 pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Environment> {
     let name = parts.name(reader);
@@ -44,6 +46,7 @@ pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<En
     let max_grant = fields.optional(reader, "max_grant", at_least_a_second);
     let second_factor = fields.optional(reader, "second_factor", second_factor);
     let recording = fields.optional(reader, "recording", recording);
+    let recordings = fields.optional(reader, "recordings", recordings);
     let max_session = fields.optional(reader, "max_session", at_least_a_second);
     let idle_timeout = fields.optional(reader, "idle_timeout", at_least_a_second);
     if let (Ok(tier), Ok(access), Ok(recording)) = (tier, access, recording) {
@@ -60,6 +63,7 @@ pub(super) fn environment(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<En
         max_grant: max_grant?.unwrap_or(DEFAULT_MAX_GRANT),
         second_factor_max_age: second_factor?.unwrap_or(default_second_factor(tier)),
         recording: recording?.unwrap_or(default_recording(tier)),
+        recordings: recordings?.unwrap_or_default(),
         max_session: max_session?,
         idle_timeout: idle_timeout?,
     })
@@ -132,6 +136,20 @@ fn recording(reader: &mut Reader<'_>, node: &Node) -> Read<Recording> {
 
 pub(super) fn at_least_a_second(reader: &mut Reader<'_>, node: &Node) -> Read<Duration> {
     reader.duration(node, ONE_SECOND)
+}
+
+fn recordings(reader: &mut Reader<'_>, node: &Node) -> Read<Recordings> {
+    let fields = reader.fields(node, "`recordings`", RECORDINGS)?;
+    let keep = fields.optional(reader, "keep", at_least_a_second);
+    let readers = fields.optional(reader, "readers", |r, node| {
+        let groups = r.set(node, reference(Kind::Group))?;
+        if groups.is_empty() {
+            let help = "name at least one group, or leave `readers` out: then everyone with the right reads";
+            return Err(r.note(node.at, "no group may read recordings", Some(help.into())));
+        }
+        Ok(groups)
+    });
+    Ok(Recordings { keep: keep?, readers: readers? })
 }
 
 /// `none`, or how old it may be.

@@ -195,6 +195,7 @@ pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("RequestsSpec", approval::REQUESTS),
     ("EscalationSpec", approval::ESCALATION),
     ("SecondFactorRule", environment::SECOND_FACTOR),
+    ("RecordingsSpec", environment::RECORDINGS),
     ("SshSpec", target::SSH),
     ("SecretName", target::SECRET),
     ("RuleSpec", role::RULE),

@@ -2,7 +2,7 @@
 //! new field of the domain cannot be forgotten here.
 
 use portcullis_domain::{
-    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, RequestTerms,
+    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, Recordings, RequestTerms,
     Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential,
     SshTarget, Target, Threshold, Tier, User, format_duration,
 };
@@ -72,6 +72,7 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
         max_grant,
         second_factor_max_age,
         recording,
+        recordings,
         max_session,
         idle_timeout,
     } = environment;
@@ -98,6 +99,10 @@ fn environment(environment: &Environment) -> EnvironmentSpec {
             Recording::Required => RecordingSpec::Required,
             Recording::BestEffort => RecordingSpec::BestEffort,
             Recording::Off => RecordingSpec::Off,
+        }),
+        recordings: (*recordings != Recordings::default()).then(|| RecordingsSpec {
+            keep: recordings.keep.map(format_duration),
+            readers: recordings.readers.as_ref().map(texts),
         }),
         max_session: max_session.map(format_duration),
         idle_timeout: idle_timeout.map(format_duration),
