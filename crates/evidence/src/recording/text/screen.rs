@@ -246,8 +246,7 @@ fn logical_line(terminal: &Terminal) -> String {
     let mut rows: VecDeque<String> = VecDeque::new();
     let mut chars = 0;
     let mut first = at;
-    loop {
-        let Some(line) = screen.line(first) else { break };
+    while let Some(line) = screen.line(first) {
         chars += line.len();
         rows.push_front(line.text());
         let wraps = |row: usize| screen.line(row).is_some_and(avt::Line::is_wrapped);
