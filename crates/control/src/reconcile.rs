@@ -138,10 +138,17 @@ impl Control {
 
     /// Whether this node is the one that says what is nobody's in particular: the first by name
     /// of those that live. Two that both believe it say a thing twice.
-    async fn speaks(&self, now: Timestamp) -> Result<bool, ControlError> {
+    pub(crate) async fn speaks(&self, now: Timestamp) -> Result<bool, ControlError> {
         let nodes = self.gateway().store().nodes().await?;
         let first = nodes.iter().find(|node| now.since(node.seen_at) < NODE_LIVES);
         Ok(first.is_none_or(|node| node.name == self.gateway().node()))
+    }
+
+    /// Whether a node has been seen of late.
+    pub(crate) async fn lives(&self, name: &str) -> Result<bool, ControlError> {
+        let now = self.gateway().now();
+        let nodes = self.gateway().store().nodes().await?;
+        Ok(nodes.iter().any(|node| node.name == name && now.since(node.seen_at) < NODE_LIVES))
     }
 
     async fn purge(&self, now: Timestamp) -> Result<(), ControlError> {

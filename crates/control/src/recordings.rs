@@ -17,8 +17,8 @@ use portcullis_evidence::recording::asciicast::{
 use portcullis_evidence::recording::{
     Frame, FrameKind, ReadError, RecordingReader, Vouched, check,
 };
-use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
-use portcullis_store::{KeyWrap, SessionRecord};
+use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKey};
+use portcullis_store::{RecordingRemoval, SessionRecord};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::trail::trail_of;
@@ -100,6 +100,13 @@ impl Control {
         {
             recorder.flush_all().await.map_err(ControlError::unavailable)?;
         }
+        if let Some(removal) = &record.removal {
+            let RecordingRemoval { at, event } = removal;
+            let what = format!("recording of session `{}`", record.id);
+            let why =
+                format!("{what}: it was removed at {at}, see event `{event}` of the audit log");
+            return Err(ControlError::not_found(why));
+        }
         let path = self.gateway().recordings().join(format!("{}.{RECORDING_SUFFIX}", record.id));
         if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Err(ControlError::not_found(format!("recording of session `{}`", record.id)));
@@ -113,23 +120,23 @@ impl Control {
         self.audit(event).await?;
         let log = self.gateway().auditor().log();
         let (reader, size) = (log.reader(), log.size());
+        let key = self.gateway().recording_key(record.id).await?;
         let trail = tokio::task::spawn_blocking(move || trail_of(&reader, size, &record)).await;
         let trail = trail.map_err(|_| ControlError::unavailable("reading was interrupted"))??;
-        let keys = self.gateway().recording_keys().clone();
-        Ok(Source { path, keys, vouched: trail.vouched })
+        Ok(Source { path, key, vouched: trail.vouched })
     }
 }
 
 /// A recording someone may read, and what the log says of it.
 struct Source {
     path: PathBuf,
-    keys: KeyWrap,
+    key: RecordingKey,
     vouched: Vouched,
 }
 
 /// The frames written so far, for a watcher who joins late.
-pub(crate) fn past_frames(path: &std::path::Path, keys: &KeyWrap) -> Vec<Frame> {
-    let Ok(mut reader) = RecordingReader::open(path, &RecordingKeys(keys)) else {
+pub(crate) fn past_frames(path: &std::path::Path, key: &RecordingKey) -> Vec<Frame> {
+    let Ok(mut reader) = RecordingReader::open(path, key) else {
         return Vec::new();
     };
     let mut frames = std::collections::VecDeque::new();
@@ -149,7 +156,7 @@ impl Source {
         if !up_to_damage {
             check(&self.path, &self.vouched).map_err(damaged)?;
         }
-        let mut reader = RecordingReader::open(&self.path, &RecordingKeys(&self.keys))
+        let mut reader = RecordingReader::open(&self.path, &self.key)
             .and_then(|reader| reader.against(self.vouched))
             .map_err(damaged)?;
         let version = match format {

@@ -16,7 +16,7 @@ use portcullis_evidence::recording::text::{
     BuildError, TextKind, TextLine, TextReader, TextState, build, render,
 };
 use portcullis_evidence::recording::{ReadError, RecordingReader};
-use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
+use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKey};
 use portcullis_store::{Page, SessionFilter, SessionRecord};
 use tokio::sync::{Mutex, mpsc};
 
@@ -42,7 +42,8 @@ const TEXTS_AT_ONCE: usize = 20;
 /// Texts that are being made, one at a time, and those that cannot be.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
-    making: Mutex<BTreeSet<SessionId>>,
+    /// Held while one is made, and while a recording is removed.
+    pub(crate) making: Mutex<BTreeSet<SessionId>>,
 }
 
 /// Sessions remembered as impossible to render; beyond it they are tried again.
@@ -174,6 +175,9 @@ impl Control {
         out: &mpsc::Sender<SearchLine>,
         count: &mut Count,
     ) -> Result<Option<TextState>, ControlError> {
+        if session.removal.is_some() {
+            return Ok(None);
+        }
         let place = TextPlace::of(self, session.id);
         if !tokio::fs::try_exists(&place.recording).await.unwrap_or(false) {
             let recorded = session.end.as_ref().is_some_and(|end| !end.recording.is_null());
@@ -191,15 +195,15 @@ impl Control {
             recorder.flush_all().await.map_err(ControlError::unavailable)?;
         }
         let trail = if live { Some(self.trail(&session).await?) } else { None };
-        let keys = self.gateway().recording_keys().clone();
+        let key = self.gateway().recording_key(session.id).await?;
         let (wanted, out, mut counted) = (wanted.clone(), out.clone(), *count);
         let searched = tokio::task::spawn_blocking(move || {
             let mut see = |line: TextLine| found(&session, &wanted, line, &out, &mut counted);
             let state = match trail {
-                Some(trail) => place.render(&keys, trail, &mut |line| {
+                Some(trail) => place.render(&key, trail, &mut |line| {
                     see(line);
                 }),
-                None => place.read(&keys, &wanted.text, &mut see),
+                None => place.read(&key, &wanted.text, &mut see),
             };
             state.map(|state| (state, counted))
         });
@@ -218,8 +222,8 @@ impl Control {
     /// Makes the text of a closed session's recording, unless it is there.
     async fn make_text(&self, session: &SessionRecord) -> Result<(), ControlError> {
         let place = TextPlace::of(self, session.id);
-        let keys = self.gateway().recording_keys().clone();
-        if place.is_made(&keys).await? {
+        let key = self.gateway().recording_key(session.id).await?;
+        if place.is_made(&key).await? {
             return Ok(());
         }
         let mut impossible_ones = self.texts().making.lock().await;
@@ -227,11 +231,11 @@ impl Control {
             return Err(impossible());
         }
         // Somebody else may have made it meanwhile.
-        if place.is_made(&keys).await? {
+        if place.is_made(&key).await? {
             return Ok(());
         }
         let trail = self.trail(session).await?;
-        let made = tokio::task::spawn_blocking(move || place.make(&keys, trail)).await;
+        let made = tokio::task::spawn_blocking(move || place.make(&key, trail)).await;
         match made {
             Ok(made) => made.map(drop),
             // What renders hostile output gave up on it.
@@ -286,33 +290,28 @@ impl TextPlace {
         }
     }
 
-    async fn is_made(&self, keys: &portcullis_store::KeyWrap) -> Result<bool, ControlError> {
-        let (place, keys) = (self.clone(), keys.clone());
+    async fn is_made(&self, key: &RecordingKey) -> Result<bool, ControlError> {
+        let (place, key) = (self.clone(), key.clone());
         let opened =
-            tokio::task::spawn_blocking(move || place.open(&keys).map(|text| text.is_some()));
+            tokio::task::spawn_blocking(move || place.open(&key).map(|text| text.is_some()));
         opened.await.map_err(|_| impossible())?
     }
 
-    fn open(&self, keys: &portcullis_store::KeyWrap) -> Result<Option<TextReader>, ControlError> {
-        TextReader::open(&self.text, &self.recording, &RecordingKeys(keys))
-            .map_err(ControlError::unavailable)
+    fn open(&self, key: &RecordingKey) -> Result<Option<TextReader>, ControlError> {
+        TextReader::open(&self.text, &self.recording, key).map_err(ControlError::unavailable)
     }
 
     fn frames(
         &self,
-        keys: &portcullis_store::KeyWrap,
+        key: &RecordingKey,
         trail: Trail,
     ) -> Result<RecordingReader<std::io::BufReader<std::fs::File>>, ReadError> {
-        RecordingReader::open(&self.recording, &RecordingKeys(keys))?.against(trail.vouched)
+        RecordingReader::open(&self.recording, key)?.against(trail.vouched)
     }
 
-    fn make(
-        &self,
-        keys: &portcullis_store::KeyWrap,
-        trail: Trail,
-    ) -> Result<TextState, ControlError> {
-        let frames = self.frames(keys, trail).map_err(ControlError::unavailable)?;
-        build(&self.recording, frames, &RecordingKeys(keys), &self.text).map_err(|error| {
+    fn make(&self, key: &RecordingKey, trail: Trail) -> Result<TextState, ControlError> {
+        let frames = self.frames(key, trail).map_err(ControlError::unavailable)?;
+        build(&self.recording, frames, key, &self.text).map_err(|error| {
             match &error {
                 BuildError::Write(cause) => tracing::error!(%cause, "a text cannot be written"),
                 BuildError::Read(_) => {}
@@ -323,21 +322,21 @@ impl TextPlace {
 
     fn render(
         &self,
-        keys: &portcullis_store::KeyWrap,
+        key: &RecordingKey,
         trail: Trail,
         line: &mut impl FnMut(TextLine),
     ) -> Result<TextState, ControlError> {
-        let mut frames = self.frames(keys, trail).map_err(ControlError::unavailable)?;
+        let mut frames = self.frames(key, trail).map_err(ControlError::unavailable)?;
         render(&mut frames, line).map_err(ControlError::unavailable)
     }
 
     fn read(
         &self,
-        keys: &portcullis_store::KeyWrap,
+        key: &RecordingKey,
         wanted: &str,
         line: &mut impl FnMut(TextLine) -> bool,
     ) -> Result<TextState, ControlError> {
-        let reader = self.open(keys)?;
+        let reader = self.open(key)?;
         let read = reader.map(|text| text.lines(wanted, line)).transpose();
         match read.map_err(ControlError::unavailable)?.flatten() {
             Some(state) => Ok(state),

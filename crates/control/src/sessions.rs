@@ -100,8 +100,8 @@ impl Control {
         let mut feed = recorder.watch();
         recorder.flush_all().await.map_err(ControlError::unavailable)?;
         let path = recorder.path().to_owned();
-        let keys = self.gateway().recording_keys().clone();
-        let past = tokio::task::spawn_blocking(move || past_frames(&path, &keys)).await;
+        let key = self.gateway().recording_key(record.id).await?;
+        let past = tokio::task::spawn_blocking(move || past_frames(&path, &key)).await;
         let past = past.unwrap_or_default();
         let (out, queue) = mpsc::channel(FRAME_QUEUE);
         let live = live.clone();

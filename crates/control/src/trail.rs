@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use portcullis_domain::SessionId;
+use portcullis_domain::audit::read;
 use portcullis_evidence::log::LogReader;
 use portcullis_evidence::recording::Vouched;
 use portcullis_gateway::{logged_chunk, logged_closing};
@@ -39,7 +40,7 @@ pub(crate) enum Step {
     None,
     /// A session was closed; this is all there is of it.
     Closed(SessionId, Box<Trail>),
-    /// A recording was removed, for this reason.
+    /// The log says when and why a recording was removed, in this event.
     Removed(SessionId, String),
 }
 
@@ -89,8 +90,13 @@ impl Trails {
                 }
             }
             "recording.remove" => {
-                let why = text("/unmapped/reason").unwrap_or_default().to_owned();
-                return Ok(Step::Removed(id, why));
+                if read::outcome(&event) != "success" {
+                    return Ok(Step::None);
+                }
+                let at = read::time(&event).map(|at| at.to_string()).unwrap_or_default();
+                let cause = text("/unmapped/cause").unwrap_or("unknown");
+                let uid = read::id(&event).unwrap_or("unknown");
+                return Ok(Step::Removed(id, format!("removed by {cause} at {at} (event {uid})")));
             }
             _ => {}
         }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use portcullis_domain::audit::Activity;
 use portcullis_domain::{ControlAction, SessionId};
 use portcullis_evidence::log::LogReader;
-use portcullis_evidence::recording::{End, ReadError, RecordingReader, verify};
-use portcullis_gateway::{Authenticated, RECORDING_SUFFIX, RecordingKeys};
-use portcullis_store::{KeyWrap, SessionRecord};
+use portcullis_evidence::recording::{End, KeyWrapError, ReadError, RecordingReader, verify};
+use portcullis_gateway::{Authenticated, KEY_DESTROYED, RECORDING_SUFFIX, RecordingKey};
+use portcullis_store::SessionRecord;
 use tokio::sync::mpsc;
 
 use crate::trail::{Step, Trail, Trails, contains, opening};
@@ -52,7 +52,7 @@ impl Control {
         let (reader, size) = (log.reader(), log.size());
         let check = Check {
             recordings: self.gateway().recordings().to_owned(),
-            keys: self.gateway().recording_keys().clone(),
+            control: self.clone(),
             live,
         };
         let (out, queue) = mpsc::channel(RESULT_QUEUE);
@@ -77,7 +77,7 @@ impl Control {
 /// Where recordings are, and how they are opened.
 struct Check {
     recordings: PathBuf,
-    keys: KeyWrap,
+    control: Control,
     live: BTreeSet<SessionId>,
 }
 
@@ -121,6 +121,7 @@ impl Walk<'_> {
                 Step::Removed(session, why) => {
                     if let Some(mut found) = self.absent.remove(&session) {
                         found.state = RecordingState::Removed;
+                        found.first_bad_chunk = None;
                         found.why = Some(why);
                         self.tell(found)?;
                     }
@@ -140,7 +141,8 @@ impl Walk<'_> {
     }
 
     fn session(&mut self, session: SessionId, trail: &Trail) -> Result<(), ControlError> {
-        let found = self.check.recording(session, trail);
+        let key = self.check.key(session)?;
+        let found = self.check.recording(session, trail, &key);
         if found.state == RecordingState::Missing {
             self.absent.insert(session, found);
             return Ok(());
@@ -178,7 +180,17 @@ impl Walk<'_> {
 }
 
 impl Check {
-    fn recording(&self, session: SessionId, trail: &Trail) -> VerifiedRecording {
+    fn key(&self, session: SessionId) -> Result<RecordingKey, ControlError> {
+        let runtime = tokio::runtime::Handle::current();
+        Ok(runtime.block_on(self.control.gateway().recording_key(session))?)
+    }
+
+    fn recording(
+        &self,
+        session: SessionId,
+        trail: &Trail,
+        key: &RecordingKey,
+    ) -> VerifiedRecording {
         let path = self.recordings.join(format!("{session}.{RECORDING_SUFFIX}"));
         let mut found = VerifiedRecording {
             session,
@@ -191,7 +203,7 @@ impl Check {
             first_bad_chunk: None,
             why: None,
         };
-        match open_and_verify(&path, &self.keys, trail) {
+        match open_and_verify(&path, key, trail) {
             Ok(end) => {
                 let (chunks, finished) = match &end {
                     End::Finished(summary) => (summary.chunks, true),
@@ -214,6 +226,12 @@ impl Check {
                     found.why = Some("the file is not there".into());
                 }
             }
+            // The file is on its way out, if the log says so.
+            Err(ReadError::Key(KeyWrapError(why))) if why == KEY_DESTROYED => {
+                found.state = RecordingState::Missing;
+                found.first_bad_chunk = Some(0);
+                found.why = Some(format!("its key is gone: {why}"));
+            }
             Err(error) => {
                 found.state = RecordingState::Damaged;
                 found.first_bad_chunk = error.chunk();
@@ -224,8 +242,8 @@ impl Check {
     }
 }
 
-fn open_and_verify(path: &Path, keys: &KeyWrap, trail: &Trail) -> Result<End, ReadError> {
-    let recording = RecordingReader::open(path, &RecordingKeys(keys))?;
+fn open_and_verify(path: &Path, key: &RecordingKey, trail: &Trail) -> Result<End, ReadError> {
+    let recording = RecordingReader::open(path, key)?;
     verify(recording, trail.vouched.clone())
 }
 

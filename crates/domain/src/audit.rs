@@ -47,6 +47,8 @@ pub enum Activity {
     Recording,
     /// Someone read a recording or watched a session.
     RecordingRead,
+    /// A recording was removed because its time was over.
+    RecordingRemove,
     /// An access request was made.
     RequestCreate,
     /// An access request was approved.
@@ -101,7 +103,7 @@ pub enum Activity {
 
 impl Activity {
     /// Every activity.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Authenticate,
         Self::Authorize,
         Self::SessionOpen,
@@ -112,6 +114,7 @@ impl Activity {
         Self::Connect,
         Self::Recording,
         Self::RecordingRead,
+        Self::RecordingRemove,
         Self::RequestCreate,
         Self::RequestApprove,
         Self::RequestDeny,
@@ -152,6 +155,7 @@ impl Activity {
             Self::Connect => "connect",
             Self::Recording => "recording",
             Self::RecordingRead => "recording.read",
+            Self::RecordingRemove => "recording.remove",
             Self::RequestCreate => "request.create",
             Self::RequestApprove => "request.approve",
             Self::RequestDeny => "request.deny",

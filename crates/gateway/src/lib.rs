@@ -23,6 +23,7 @@ mod lookup;
 mod permit;
 mod places;
 mod recorder;
+mod recording_key;
 mod registry;
 mod sequence;
 mod sign_in;
@@ -51,7 +52,8 @@ pub use hasher::{Hasher, HasherError};
 pub use live::{LiveSession, MAX_PERMITTED_ACTIONS, OpenError, SessionView};
 pub use permit::{Authenticated, Permit, Refused};
 pub use portcullis_store::Carrier;
-pub use recorder::{Observation, RECORDING_SUFFIX, RecordError, RecordingKeys, SessionRecorder};
+pub use recorder::{Observation, RECORDING_SUFFIX, RecordError, SessionRecorder};
+pub use recording_key::{KEY_DESTROYED, RecordingKey};
 pub use registry::SUPERVISOR_TICK;
 pub use sequence::CommonSequence;
 pub use sign_in::{Asked, SignInError, SignInFlow};
@@ -179,8 +181,8 @@ impl Gateway {
         &self.0.recordings
     }
 
-    /// Opens the keys of recordings.
-    pub fn recording_keys(&self) -> &KeyWrap {
+    /// Wraps the halves of the keys of recordings that stand in their files.
+    pub(crate) fn recording_keys(&self) -> &KeyWrap {
         &self.0.recording_keys
     }
 

@@ -453,6 +453,7 @@ impl LiveSession {
             started_at: self.0.opened,
             opened_entry: Some(opened_entry),
             end: None,
+            removal: None,
         };
         self.0.gateway.store().open_session(&record).await?;
         Ok(())

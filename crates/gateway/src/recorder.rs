@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 use portcullis_domain::{SessionId, Target, Terms};
 use portcullis_evidence::recording::mask::InputMask;
 use portcullis_evidence::recording::{
-    ChunkSync, Frame, FrameKind, KeyWrapError, Recorder, RecordingMeta, SESSION_KEY_BYTES, Summary,
+    ChunkSync, Frame, FrameKind, Recorder, RecordingMeta, Summary,
 };
-use portcullis_store::KeyWrap;
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::broadcast;
-use zeroize::Zeroizing;
 
 use crate::Gateway;
 use crate::chunk_log::{remains_detail, summary_detail};
@@ -129,32 +127,6 @@ pub struct SessionRecorder {
     path: PathBuf,
 }
 
-/// Evidence's view of the store's wrapping key.
-pub struct RecordingKeys<'a>(pub &'a KeyWrap);
-
-impl portcullis_evidence::recording::KeyWrap for RecordingKeys<'_> {
-    fn wrap(&self, session: &str, key: &[u8; SESSION_KEY_BYTES]) -> Result<Vec<u8>, KeyWrapError> {
-        self.0.wrap(session.as_bytes(), key).map_err(|error| KeyWrapError(error.to_string()))
-    }
-
-    fn unwrap(
-        &self,
-        session: &str,
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; SESSION_KEY_BYTES]>, KeyWrapError> {
-        let key = self
-            .0
-            .unwrap(session.as_bytes(), wrapped)
-            .map_err(|error| KeyWrapError(error.to_string()))?;
-        let key: [u8; SESSION_KEY_BYTES] = key
-            .expose()
-            .as_slice()
-            .try_into()
-            .map_err(|_| KeyWrapError("it has a wrong length".into()))?;
-        Ok(Zeroizing::new(key))
-    }
-}
-
 impl SessionRecorder {
     pub(crate) async fn create(
         gateway: &Gateway,
@@ -176,13 +148,14 @@ impl SessionRecorder {
             ]),
             ..RecordingMeta::default()
         };
-        let keys = gateway.recording_keys().clone();
+        let key = gateway.new_recording_key(id).await.map_err(|error| {
+            RecordError::because(format!("its key cannot be kept: {}", source_text(&error)))
+        })?;
         let receipts = gateway.chunk_log().receipts();
         let file = path.clone();
         let created = tokio::task::spawn_blocking(move || {
             let start = Instant::now();
-            let keys = RecordingKeys(&keys);
-            Recorder::create(&file, &meta, &keys, ChunkSync::AtClose, start, Some(receipts))
+            Recorder::create(&file, &meta, &key, ChunkSync::AtClose, start, Some(receipts))
                 .map(|recorder| (recorder, start))
         })
         .await;

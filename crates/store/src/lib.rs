@@ -26,6 +26,7 @@ mod page;
 mod pending_changes;
 mod requests;
 mod resources;
+mod retention;
 mod rotation;
 mod schema;
 mod seal;
@@ -59,6 +60,7 @@ pub use requests::{
     TransitionFailure,
 };
 pub use resources::{ApplyError, Changes, MAX_CHANGES, StoredResource};
+pub use retention::{MAX_DUE, RecordingRemoval, RemoveError, evidence_of};
 pub use rotation::Rotated;
 pub use secrets::TargetSecret;
 pub use sequence::{LogSequence, SequenceBatch};

@@ -18,7 +18,7 @@ const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
 const MIGRATIONS: &[&[&str]] =
-    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS];
+    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -125,6 +125,14 @@ const SIGN_INS: &[&str] = &[
     "ALTER TABLE tokens ADD COLUMN seen_at INT",
     "ALTER TABLE tokens ADD COLUMN idle_at INT",
     "CREATE UNIQUE INDEX tokens_by_id ON tokens (id)",
+];
+
+/// What is left of recordings whose time is over, and the time by which a node says so.
+const RETENTION: &[&str] = &[
+    "ALTER TABLE sessions ADD COLUMN recording_over_at INT",
+    "CREATE INDEX sessions_with_recordings ON sessions (environment, ended_at)
+        WHERE recording_over_at IS NULL",
+    "CREATE TABLE settled_times (node TEXT PRIMARY KEY, settled_at INT NOT NULL)",
 ];
 
 /// Why a database is not at this code's version.

@@ -10,6 +10,7 @@ use crate::Store;
 use crate::database::{Row, args, document};
 use crate::error::StoreError;
 use crate::page::Page;
+use crate::retention::RecordingRemoval;
 
 /// A session through the gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct SessionRecord {
     pub opened_entry: Option<u64>,
     /// How it ended; `None` while it lives.
     pub end: Option<SessionEnd>,
+    /// That its recording is removed; what the files still hold cannot be read any more.
+    #[serde(default)]
+    pub removal: Option<RecordingRemoval>,
 }
 
 /// How a session ended.

@@ -143,6 +143,7 @@ on_every_database! {
     }
     sessions {
         a_session_opens_and_ends_once,
+        a_recordings_key_goes_with_the_removal_unless_a_hold_covers_it,
         sessions_are_listed_by_state_and_page_by_page,
         sessions_of_a_killed_node_are_closed_and_no_others,
         a_token_is_found_until_it_is_revoked_or_over,

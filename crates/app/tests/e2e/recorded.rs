@@ -293,3 +293,73 @@ fn only_the_readers_an_environment_names_read_its_recordings() {
     assert_eq!(carol.call("POST", "/v1/recordings/verify", None).0, 200);
     drop(watched);
 }
+
+#[test]
+fn a_recording_whose_time_is_over_is_removed_and_said_to_be_and_a_hold_keeps_it() {
+    let mut plan = Plan::base();
+    plan.targets.push(("scratch".to_owned(), "brief", "web"));
+    plan.people.push(("warden", "wardens"));
+    plan.resources = "---\nkind: Environment\nmetadata: {name: brief}\nspec: {tier: development, \
+         recording: required, recordings: {keep: 8s}}\n\
+         ---\nkind: Group\nmetadata: {name: wardens}\nspec: {}\n\
+         ---\nkind: Role\nmetadata: {name: warden}\nspec: {control: [hold_evidence]}\n\
+         ---\nkind: RoleAssignment\nmetadata: {name: wardens}\nspec: {role: warden, groups: [wardens]}\n"
+        .to_owned();
+    let gate = plan.start();
+    let held = session_of(&gate, "scratch", "echo held-for-the-case");
+    let scope = serde_json::json!({"kind": "session", "name": held});
+    let hold = serde_json::json!({"scope": scope, "reason": "case 17"});
+    gate.api("warden").post("/v1/holds", &hold);
+    let gone = session_of(&gate, "scratch", "echo soon-to-be-gone");
+    let kept = session_of(&gate, "web", "echo kept-for-ever");
+    let desk = Desk::of(&gate, "carol");
+    let verify = |arguments: &[&str]| {
+        let (code, text) = desk.run(&[&["sessions", "verify", "--json"], arguments].concat());
+        let lines: Vec<Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        (code, lines, text)
+    };
+    let (code, text) = desk.run(&["sessions", "verify", &gone]);
+    assert!(code == Some(0) && text.contains("verified"), "{text}");
+    let copy = fs::read(file_of(&gate, &gone)).unwrap();
+    let removed = gate.wait_for_entry("the removal", |entry| {
+        entry.activity() == "recording.remove" && entry.detail("session") == gone
+    });
+    assert_eq!((removed.detail("cause"), removed.detail("environment")), ("retention", "brief"));
+    let deadline = std::time::Instant::now() + SOON;
+    while file_of(&gate, &gone).exists() {
+        assert!(std::time::Instant::now() < deadline, "the file was not removed");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!file_of(&gate, &gone).with_extension("text").exists());
+    let event = removed.event()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let says_removed = |what: &str| {
+        for arguments in [[gone.as_str()], ["--all"]] {
+            let (code, lines, text) = verify(&arguments);
+            assert_eq!(code, Some(0), "{what}: {text}");
+            let found = lines.iter().map(|line| &line["recording"]);
+            let found = found.into_iter().find(|found| found["session"] == gone.as_str()).unwrap();
+            assert_eq!(found["state"], "removed", "{what}: {text}");
+            let why = found["why"].as_str().unwrap();
+            assert!(why.starts_with("removed by retention at 2") && why.contains(&event), "{why}");
+        }
+    };
+    says_removed("removed");
+    let (status, text) = export(&gate, &gone, "frames");
+    assert!(status == 404 && text.contains(&event), "{status} {text}");
+    // Whoever kept a copy of the file, and runs the node, has nothing: half of its key is gone.
+    fs::write(file_of(&gate, &gone), &copy).unwrap();
+    says_removed("a copy put back");
+    // What is held stays, and so does what no environment gives a time.
+    std::thread::sleep(Duration::from_secs(6));
+    let (_, lines, text) = verify(&["--all"]);
+    for id in [&held, &kept] {
+        let found = lines.iter().find(|line| line["recording"]["session"] == id.as_str());
+        assert_eq!(found.unwrap()["recording"]["state"], "verified", "{text}");
+    }
+    let removals = gate.audit().iter().filter(|e| e.activity() == "recording.remove").count();
+    assert_eq!(removals, 1);
+    // Anybody else who deletes one is found out.
+    fs::remove_file(file_of(&gate, &kept)).unwrap();
+    assert_eq!(verify(&[&kept]).1[0]["recording"]["state"], "missing");
+}

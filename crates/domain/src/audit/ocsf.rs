@@ -82,10 +82,11 @@ fn class_of(event: &Event) -> (Class, u32) {
         Activity::SessionClose | Activity::SessionKill => (Class::Ssh, 2),
         Activity::Channel | Activity::Forward | Activity::Recording => (Class::Ssh, 6),
         Activity::File => (Class::Ssh, 99),
-        // Create, Read
+        // Create, Read, Update, Delete
         Activity::CertificateIssue => (Class::Api, 1),
         Activity::RecordingRead | Activity::AuditRead => (Class::Api, 2),
         Activity::AuditArchive => (Class::Api, 3),
+        Activity::RecordingRemove => (Class::Api, 4),
         // Assign Privileges, Revoke Privileges
         Activity::RequestCreate | Activity::RequestApprove | Activity::GrantCreate => {
             (Class::UserAccess, 1)

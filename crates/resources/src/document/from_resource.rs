@@ -2,9 +2,9 @@
 //! new field of the domain cannot be forgotten here.
 
 use portcullis_domain::{
-    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, Recordings, RequestTerms,
-    Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential,
-    SshTarget, Target, Threshold, Tier, User, format_duration,
+    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, Recordings,
+    RequestTerms, Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties,
+    SshCredential, SshTarget, Target, Threshold, Tier, User, format_duration,
 };
 
 use super::*;

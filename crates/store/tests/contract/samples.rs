@@ -134,6 +134,7 @@ pub(crate) fn session(user: &str, node: &str, started_at: Timestamp) -> SessionR
         started_at,
         opened_entry: Some(7),
         end: None,
+        removal: None,
     }
 }
 

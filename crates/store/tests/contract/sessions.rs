@@ -1,6 +1,9 @@
 use portcullis_domain::factor::{Factor, FactorKind};
-use portcullis_domain::{SessionId, SignInId, Timestamp};
-use portcullis_store::{Carrier, Certificate, Page, SessionFilter, Store, StoreError, Token};
+use portcullis_domain::{EventId, Hold, HoldId, HoldScope, SessionId, SignInId, Timestamp};
+use portcullis_store::{
+    Carrier, Certificate, Page, RecordingRemoval, RemoveError, SessionFilter, SessionRecord, Store,
+    StoreError, Token,
+};
 
 use super::home::Home;
 use super::samples::*;
@@ -193,4 +196,41 @@ pub(crate) async fn heartbeats_are_kept_per_node(home: Home) {
     assert_eq!(store.nodes().await.unwrap().len(), 1);
     assert!(store.heartbeat("", NOW).await.is_err());
     assert!(store.heartbeat(&"x".repeat(256), NOW).await.is_err());
+}
+
+pub(crate) async fn a_recordings_key_goes_with_the_removal_unless_a_hold_covers_it(home: Home) {
+    let store = home.open().await;
+    let over = SessionRecord { end: Some(ended("left", NOW)), ..session("alice", "one", NOW) };
+    store.open_session(&over).await.unwrap();
+    let half = store.make_recording_half(over.id, NOW).await.unwrap();
+    let again = store.recording_half(over.id).await.unwrap().unwrap();
+    assert_eq!(half.expose(), again.expose());
+    let second = later(1);
+    let due =
+        async |before| store.recordings_due(&over.environment, before, None).await.unwrap().len();
+    assert_eq!((due(NOW).await, due(second).await), (0, 1));
+    let hold = Hold {
+        id: HoldId::generate(NOW),
+        scope: HoldScope::Session(over.id),
+        reason: "case 17".into(),
+        owner: user_name("counsel"),
+        by: user_name("lead"),
+        at: NOW,
+    };
+    store.place_hold(&hold).await.unwrap();
+    let removal = RecordingRemoval { at: second, event: EventId::generate(second) };
+    let refused = store.destroy_recording_half(over.id, removal.clone()).await;
+    assert!(matches!(refused, Err(RemoveError::Held(_))), "{refused:?}");
+    assert!(store.recording_half(over.id).await.unwrap().is_some());
+    store.lift_hold(hold.id, &user_name("root"), NOW).await.unwrap();
+    store.destroy_recording_half(over.id, removal.clone()).await.unwrap();
+    assert!(store.recording_half(over.id).await.unwrap().is_none());
+    assert_eq!(store.session(over.id).await.unwrap().removal, Some(removal));
+    assert_eq!(due(second).await, 1, "its files may still be there");
+    store.recording_over(over.id, second).await.unwrap();
+    assert_eq!(due(second).await, 0);
+    assert_eq!(store.settled_time("one").await.unwrap(), None);
+    store.settle_time("one", NOW).await.unwrap();
+    store.settle_time("one", second).await.unwrap();
+    assert_eq!(store.settled_time("one").await.unwrap(), Some(second));
 }
