@@ -85,5 +85,19 @@ def classify(quick):
     ]
 
 
+def search(quick):
+    """Searches of a log of ten million events, opening the proof of one, and verifying all of them."""
+    told = example("portcullis-control", "audit_search", "200000" if quick else "10000000")
+    found = {one["case"]: one["value"] for one in told}
+    slowest = max(value for case, value in found.items()
+                  if case.startswith("search:") and case.endswith("median"))
+    return [
+        Row("audit search, the slowest kind's median", "ms", 200, slowest, notes={"cases": found}),
+        Row("proof of an event", "ms", 10, found["proof of an event, median"]),
+        Row("log: verify, events as in service", "entries/s", 500_000, found["verified"],
+            at_least=True),
+    ]
+
+
 ALONE = {"log": log, "common-log": common_log, "recording": recording,
-         "classify": classify}
+         "classify": classify, "search": search}

@@ -1,23 +1,21 @@
 //! The audit log for people: tail, search, verify.
 //!
-//! Reading the log is itself an event. A search reads the log from its end backwards in bounded
-//! batches and stops at the limit.
+//! Reading the log is itself an event.
 
-use portcullis_domain::audit::{Activity, read};
+use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::{ControlAction, SubjectId, UserName};
-use portcullis_evidence::log::{LogReader, verify_dir};
+use portcullis_evidence::log::verify_dir;
 use portcullis_evidence::subject::pseudonyms;
-use portcullis_gateway::{Authenticated, Subjects};
+use portcullis_gateway::Authenticated;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::searching::{Searched, matches_in_clear, search};
 use crate::view::{AuditEntry, AuditQuery, CheckpointView, VerifyView};
 use crate::{Control, ControlError};
 
 /// Entries waiting for a slow reader of the tail; beyond it the reader waits on disk, not in memory.
 const TAIL_QUEUE: usize = 256;
-/// Entries read at once while searching.
-const SEARCH_BATCH: u64 = 4096;
 /// How long a checkpoint over what is durable may take.
 const CHECKPOINT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a cosigned checkpoint is waited for before one without witnesses has to do.
@@ -90,12 +88,25 @@ impl Control {
         self.audit(event).await?;
         let limit = query.limit.unwrap_or(DEFAULT_RESULTS).min(MAX_RESULTS);
         self.gateway().auditor().log().caught_up().await.map_err(ControlError::unavailable)?;
-        let reader = self.gateway().auditor().log().reader();
-        let size = self.gateway().auditor().log().size();
+        self.search_log(query, limit).await
+    }
+
+    /// The latest entries that meet a query, oldest first; the caller has the right to them.
+    pub(crate) async fn search_log(
+        &self,
+        query: AuditQuery,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ControlError> {
+        let log = self.gateway().auditor().log();
+        let (reader, size) = (log.reader(), log.size());
         let subjects = self.gateway().auditor().subjects().clone();
-        let found =
-            tokio::task::spawn_blocking(move || search(&reader, &subjects, size, &query, limit))
-                .await;
+        let index = self.indexed().get();
+        let found = tokio::task::spawn_blocking(move || {
+            let index = index.as_deref();
+            let searched = Searched { reader: &reader, subjects: &subjects, index, size };
+            search(&searched, &query, limit)
+        })
+        .await;
         found.unwrap_or_else(|_| Err(ControlError::unavailable("the search was interrupted")))
     }
 
@@ -177,108 +188,13 @@ impl Control {
             Ok(Ok(verified)) => {
                 Ok(VerifyView { size: verified.size, root: verified.root.to_base64() })
             }
-            Ok(Err(why)) => Err(ControlError::new(
-                crate::ErrorKind::Conflict,
-                "log_damaged",
-                format!("the audit log does not verify: {why}"),
-            )),
+            Ok(Err(why)) => {
+                let why = format!("the audit log does not verify: {why}");
+                let event = self.event(who, Activity::Finding).detail("finding", "log_damaged");
+                self.audit(event.outcome(Outcome::Failed(why.clone()))).await?;
+                Err(ControlError::new(crate::ErrorKind::Conflict, "log_damaged", why))
+            }
             Err(_) => Err(ControlError::unavailable("the verification was interrupted")),
         }
-    }
-}
-
-pub(crate) fn search(
-    reader: &LogReader,
-    subjects: &Subjects,
-    size: u64,
-    query: &AuditQuery,
-    limit: usize,
-) -> Result<Vec<AuditEntry>, ControlError> {
-    let runtime = tokio::runtime::Handle::current();
-    let mut found = Vec::new();
-    let mut end = size;
-    while end > 0 && found.len() < limit {
-        let start = end.saturating_sub(SEARCH_BATCH);
-        let mut batch = Vec::new();
-        for read in reader.entries(start..end) {
-            let (index, bytes) = read.map_err(ControlError::unavailable)?;
-            let sealed = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            if matches_in_clear(&sealed, query) {
-                batch.push((index, bytes));
-            }
-        }
-        let entries = batch.iter().map(|(_, bytes)| bytes);
-        let opened = runtime.block_on(subjects.open_entries(entries));
-        let opened = opened.map_err(ControlError::unavailable)?;
-        let mut batch: Vec<AuditEntry> = batch
-            .iter()
-            .zip(opened)
-            .filter(|(_, event)| matches_opened(event, query))
-            .map(|((index, _), event)| AuditEntry { index: *index, event })
-            .collect();
-        batch.reverse();
-        found.extend(batch);
-        end = start;
-    }
-    found.truncate(limit);
-    found.reverse();
-    Ok(found)
-}
-
-/// The conditions that can be told without a key.
-fn matches_in_clear(event: &Value, query: &AuditQuery) -> bool {
-    let same = |wanted: &Option<String>, found: Option<&str>| {
-        wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-    };
-    let at = read::time(event);
-    let session = query.session.map(|id| id.to_string());
-    same(&query.target, read::target(event))
-        && same(&query.environment, read::environment(event))
-        && same(&query.activity, read::activity(event))
-        && same(&session, read::session(event))
-        && query.outcome.as_deref().is_none_or(|wanted| read::outcome(event) == wanted)
-        && query.from.is_none_or(|from| at.is_some_and(|at| at >= from))
-        && query.to.is_none_or(|to| at.is_some_and(|at| at < to))
-}
-
-/// The conditions on what is sealed in the log.
-fn matches_opened(event: &Value, query: &AuditQuery) -> bool {
-    query.user.as_deref().is_none_or(|user| read::actor(event) == Some(user))
-        && query.text.as_deref().is_none_or(|text| contains(event, &text.to_lowercase()))
-}
-
-/// Whether a text stands in any value of the entry, in whatever case.
-fn contains(value: &Value, lower: &str) -> bool {
-    match value {
-        Value::String(text) => text.to_lowercase().contains(lower),
-        Value::Array(items) => items.iter().any(|item| contains(item, lower)),
-        Value::Object(map) => map.values().any(|value| contains(value, lower)),
-        Value::Null => false,
-        other => other.to_string().contains(lower),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use portcullis_domain::Timestamp;
-    use portcullis_domain::audit::{Event, Outcome};
-
-    #[test]
-    fn every_condition_must_hold() {
-        let event = Event::new(Activity::Authorize, Timestamp::from_millis(1000))
-            .user(&UserName::new("alice").unwrap())
-            .outcome(Outcome::Refused("no".into()));
-        let event: Value = serde_json::from_slice(&event.to_ocsf()).unwrap();
-        let check = |query: AuditQuery, expected: bool| {
-            let matches = matches_in_clear(&event, &query) && matches_opened(&event, &query);
-            assert_eq!(matches, expected);
-        };
-        check(AuditQuery::default(), true);
-        check(AuditQuery { user: Some("alice".into()), ..Default::default() }, true);
-        check(AuditQuery { user: Some("bob".into()), ..Default::default() }, false);
-        check(AuditQuery { outcome: Some("refused".into()), ..Default::default() }, true);
-        check(AuditQuery { activity: Some("node".into()), ..Default::default() }, false);
-        check(AuditQuery { to: Some(Timestamp::from_millis(1000)), ..Default::default() }, false);
     }
 }

@@ -11,6 +11,7 @@ use portcullis_gateway::Authenticated;
 use portcullis_store::{MAX_PAGE, Page};
 
 use crate::access::ends_with;
+use crate::forget::forgets;
 use crate::resources::view;
 use crate::right::reason;
 use crate::view::{NotedChangeView, PlanBody, PlanView, ReasonBody, ResourceFile};
@@ -42,7 +43,7 @@ impl Control {
         self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
         let change = self.find_change(id).await?;
         let mut noted = self.noted(who, &change);
-        if change.open(self.gateway().now()) {
+        if change.open(self.gateway().now()) && forgets(&change).is_none() {
             let proposal = self.propose(who, body(&change)).await?;
             noted.is_current = proposal.guard.digest == change.digest;
             noted.plan = Some(view(&proposal, proposal.revision));
@@ -63,6 +64,11 @@ impl Control {
         let change = self.find_change(id).await?;
         let event =
             self.event(who, Activity::ResourceApply).detail("change", change.id.to_string());
+        if let Some(subject) = forgets(&change) {
+            let why =
+                format!("run `portcullis audit forget {subject}` to agree that it is forgotten");
+            return self.refuse(event, &why).await;
+        }
         self.must_have_settled_factor(who, event.clone()).await?;
         let now = self.gateway().now();
         if let Err(error) = change.clone().approve(who.user().clone(), now) {
@@ -129,6 +135,7 @@ impl Control {
                 }
             },
             can_decide: change.open(now)
+                && forgets(change).is_none()
                 && change.author != *who.user()
                 && self.holds(who, ControlAction::ApplyResources),
             is_current: false,

@@ -6,16 +6,25 @@
 //! covers any entry about them.
 
 use portcullis_domain::audit::{Activity, Event, Outcome};
+use portcullis_domain::change::CHANGE_LIFETIME;
 use portcullis_domain::hold::{Evidence, Hold, HoldScope};
-use portcullis_domain::{ControlAction, SubjectId, UserName, format_duration};
-use portcullis_evidence::log::merkle::sha256;
+use portcullis_domain::{
+    ChangeId, ChangeState, ControlAction, PendingChange, SubjectId, UserName, format_duration,
+};
 use portcullis_gateway::Authenticated;
 use portcullis_store::{ForgetError, SubjectState};
 
 use crate::right::reason;
 use crate::view::{AuditQuery, ForgetBody, ForgetView};
-use crate::waiting::WAITS_FOR;
 use crate::{Control, ControlError, ErrorKind};
+
+/// What the digest of a change begins with that forgets a subject and changes no resources.
+const FORGETS: &str = "forget:";
+
+/// The subject a change forgets, where it is such a change.
+pub(crate) fn forgets(change: &PendingChange) -> Option<SubjectId> {
+    change.digest.strip_prefix(FORGETS)?.parse().ok()
+}
 
 impl Control {
     /// Asks for a person, by name or pseudonym, to be forgotten; done when a second person has.
@@ -37,21 +46,9 @@ impl Control {
         if let Some(hold) = self.hold_over(id, name.as_ref()).await? {
             return Err(self.held_by(&hold, event).await?);
         }
-        let (now, waiting) = (self.gateway().now(), self.waiting());
-        let digest = sha256(&[b"portcullis forget v1", id.as_bytes()]).0;
-        let Some(first) = waiting.other_than(&digest, who.user(), now) else {
-            let why = format!(
-                "forgetting takes two people: another one must run `portcullis audit forget {id}` \
-                 within {}",
-                format_duration(WAITS_FOR)
-            );
-            self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
-            waiting.note(digest, who.user(), now);
-            return Err(ControlError::new(ErrorKind::Conflict, "second_person_required", why));
-        };
-        waiting.forget(&digest);
+        let first = self.second_to_forget(who, id, &event).await?;
         self.audit(event.clone().person("first_person", &first)).await?;
-        match self.gateway().store().forget_subject(id, now).await {
+        match self.gateway().store().forget_subject(id, self.gateway().now()).await {
             Ok(()) => {}
             Err(ForgetError::Held(hold)) => return Err(self.held_by(&hold, event).await?),
             Err(ForgetError::Store(error)) => {
@@ -59,8 +56,45 @@ impl Control {
                 return Err(error.into());
             }
         }
+        self.indexed().forget();
         self.gateway().refresh().await?;
         Ok(ForgetView { subject: id })
+    }
+
+    /// Who asked for it first; where nobody has, it is noted for the second person, in the store, for
+    /// every node, and refused for now.
+    async fn second_to_forget(
+        &self,
+        who: &Authenticated,
+        id: SubjectId,
+        event: &Event,
+    ) -> Result<UserName, ControlError> {
+        let now = self.gateway().now();
+        let open = self.gateway().store().open_changes(now).await?;
+        let of_this = |change: &PendingChange| forgets(change) == Some(id);
+        let other = open.iter().find(|change| of_this(change) && change.author != *who.user());
+        if let Some(change) = other {
+            // It is good once: of several who agree at once, one goes on.
+            return Ok(self.settle_change(who, change.id).await?.author);
+        }
+        let why = format!(
+            "forgetting takes two people: another one must run `portcullis audit forget {id}` within {}",
+            format_duration(CHANGE_LIFETIME)
+        );
+        let change = PendingChange {
+            id: ChangeId::generate(now),
+            author: who.user().clone(),
+            digest: format!("{FORGETS}{id}"),
+            why: why.clone(),
+            files: Vec::new(),
+            prune: false,
+            at: now,
+            state: ChangeState::Pending,
+        };
+        let event = event.clone().detail("change", change.id.to_string());
+        self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
+        self.gateway().store().note_change(&change).await?;
+        Err(ControlError::new(ErrorKind::Conflict, "second_person_required", why))
     }
 
     async fn find_subject(

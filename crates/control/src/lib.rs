@@ -21,6 +21,7 @@ mod forget;
 mod grants;
 mod history;
 mod holds;
+mod indexing;
 mod locks;
 mod map;
 mod people;
@@ -32,17 +33,18 @@ mod resources;
 mod retention;
 mod right;
 mod search_recordings;
+mod searching;
 mod second_person;
 mod secrets;
 mod separation;
 mod sessions;
+mod show_session;
 mod sign_ins;
 mod ssh_config;
 mod suggest;
 mod trail;
 mod verify_recordings;
 pub mod view;
-mod waiting;
 mod weakening;
 mod witnessing;
 
@@ -85,8 +87,6 @@ pub struct Control(Arc<Inner>);
 struct Inner {
     gateway: Gateway,
     settings: Settings,
-    /// Acts that wait for a second person.
-    waiting: waiting::Waiting,
     /// Exports of the audit log, once they run.
     exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
     /// The log's witnesses, where there are some.
@@ -95,6 +95,8 @@ struct Inner {
     prover: Prover,
     /// Texts of recordings that are being made.
     texts: search_recordings::Texts,
+    /// Where entries of the audit log may be found.
+    indexed: indexing::Indexed,
 }
 
 impl Control {
@@ -104,17 +106,21 @@ impl Control {
         Self(Arc::new(Inner {
             gateway,
             settings,
-            waiting: waiting::Waiting::default(),
             exports: std::sync::OnceLock::new(),
             witnessing: OnceLock::new(),
             prover,
             texts: search_recordings::Texts::default(),
+            indexed: indexing::Indexed::default(),
         }))
     }
 
     /// The gate.
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    pub(crate) fn indexed(&self) -> &indexing::Indexed {
+        &self.0.indexed
     }
 
     pub(crate) fn texts(&self) -> &search_recordings::Texts {
@@ -131,10 +137,6 @@ impl Control {
 
     pub(crate) fn prover(&self) -> &Prover {
         &self.0.prover
-    }
-
-    pub(crate) fn waiting(&self) -> &waiting::Waiting {
-        &self.0.waiting
     }
 
     pub(crate) fn settings(&self) -> &Settings {

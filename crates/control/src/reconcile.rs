@@ -29,6 +29,8 @@ impl Control {
     pub async fn reconcile(&self, stop: CancellationToken) {
         let (control, until) = (self.clone(), stop.clone());
         tokio::spawn(async move { control.look_after_recordings(until).await });
+        let (control, until) = (self.clone(), stop.clone());
+        tokio::spawn(async move { control.keep_index(until).await });
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let started = self.gateway().now();

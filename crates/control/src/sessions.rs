@@ -153,7 +153,7 @@ impl Control {
         }
     }
 
-    fn row(&self, record: SessionRecord) -> SessionRow {
+    pub(crate) fn row(&self, record: SessionRecord) -> SessionRow {
         let live = self.gateway().live_session(record.id).is_some();
         let recording = record
             .end

@@ -15,7 +15,6 @@ use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::decide;
 use serde_json::Value;
 
-use crate::audit::search;
 use crate::view::{AuditQuery, SuggestionView};
 use crate::{Control, ControlError};
 
@@ -32,13 +31,10 @@ impl Control {
             outcome: Some("refused".to_owned()),
             ..AuditQuery::default()
         };
-        let log = self.gateway().auditor().log();
-        let (reader, size) = (log.reader(), log.size());
-        let subjects = self.gateway().auditor().subjects().clone();
+        let refused = self.search_log(query, LATEST).await?;
         let snapshot = self.gateway().snapshot();
         let (user, now) = (who.user().clone(), self.gateway().now());
         let worked = tokio::task::spawn_blocking(move || {
-            let refused = search(&reader, &subjects, size, &query, LATEST)?;
             let mut seen = BTreeSet::new();
             let tried = refused.iter().rev().filter_map(|entry| tried(&entry.event));
             let fresh = tried.filter(|tried| seen.insert((tried.target.clone(), tried.kind)));

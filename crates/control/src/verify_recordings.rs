@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use portcullis_domain::audit::Activity;
+use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{ControlAction, SessionId};
 use portcullis_evidence::log::LogReader;
 use portcullis_evidence::recording::{End, KeyWrapError, ReadError, RecordingReader, verify};
@@ -20,6 +20,8 @@ use crate::trail::{Step, Trail, Trails, contains, opening};
 use crate::view::{RecordingState, VerifiedRecording, VerifyLine};
 use crate::{Control, ControlError};
 
+/// Bad recordings of one verification that the log is told of; the answer names all of them.
+const MAX_SAID: u64 = 20;
 /// Results waiting for a slow reader.
 const RESULT_QUEUE: usize = 64;
 
@@ -172,6 +174,9 @@ impl Walk<'_> {
 
     fn tell(&mut self, found: VerifiedRecording) -> Result<(), ControlError> {
         self.checked += 1;
+        if found.state.is_bad() && self.bad < MAX_SAID {
+            self.check.say(&found)?;
+        }
         self.bad += u64::from(found.state.is_bad());
         self.out
             .blocking_send(VerifyLine::Recording(found))
@@ -180,6 +185,20 @@ impl Walk<'_> {
 }
 
 impl Check {
+    /// Writes into the log that a recording is not what it was.
+    fn say(&self, found: &VerifiedRecording) -> Result<(), ControlError> {
+        let control = &self.control;
+        let finding = match found.state {
+            RecordingState::Missing => "recording_missing",
+            _ => "recording_damaged",
+        };
+        let event = Event::new(Activity::Finding, control.gateway().now())
+            .session(found.session)
+            .detail("finding", finding)
+            .outcome(Outcome::Failed(found.why.clone().unwrap_or_default()));
+        tokio::runtime::Handle::current().block_on(control.audit(event)).map(drop)
+    }
+
     fn key(&self, session: SessionId) -> Result<RecordingKey, ControlError> {
         let runtime = tokio::runtime::Handle::current();
         Ok(runtime.block_on(self.control.gateway().recording_key(session))?)

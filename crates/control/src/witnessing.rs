@@ -8,6 +8,8 @@
 //! A witness is not believed: what it answers is bounded by its transport, and counts only where the
 //! signature is its own, over this checkpoint, at a time that is about now.
 
+mod own_line;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,14 +19,15 @@ use std::time::Duration;
 use portcullis_domain::Timestamp;
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_evidence::log::holding::COSIGNED_PATH;
-use portcullis_evidence::log::note::{MAX_NOTE_BYTES, Note, add_signatures};
-use portcullis_evidence::log::trust::{MAX_CLOCK_AHEAD_SECONDS, QuorumError, Trust};
+use portcullis_evidence::log::note::{MAX_NOTE_BYTES, add_signatures};
+use portcullis_evidence::log::trust::{QuorumError, Trust};
 use portcullis_evidence::log::witness::AddCheckpoint;
 use portcullis_evidence::log::{Answer, Checkpoint, LogReader, NoteVerifier, WitnessKey};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::own_line::own_line;
 use crate::{Control, ControlError};
 
 /// Longest wait for a witness, all its answers to one checkpoint together.
@@ -35,8 +38,6 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(1);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// Times one witness is asked about one checkpoint: it may know another size than we thought.
 const MAX_ASKED: usize = 3;
-/// Signature lines of one answer that are looked at.
-const MAX_LINES: usize = 16;
 /// How long a witness may have seen more of the log than this node: with several nodes on one log,
 /// another may have been quicker.
 const AHEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -440,7 +441,10 @@ impl Asked {
             let request = AddCheckpoint { old, proof, checkpoint: self.note.clone() };
             let answer = self.transport.add_checkpoint(request.to_bytes()).await;
             match answer.map_err(Trouble::Silent)? {
-                Answer::Cosigned(lines) => return self.counted(&lines).map(|line| (line, size)),
+                Answer::Cosigned(lines) => {
+                    let line = own_line(&self.note, &lines, &self.key, seconds(self.now));
+                    return line.map(|line| (line, size)).map_err(Trouble::Lied);
+                }
                 Answer::Conflict(known) | Answer::Forked(known) if known == old => {
                     return Err(Trouble::Forked(known));
                 }
@@ -459,30 +463,6 @@ impl Asked {
             }
         }
         Err(Trouble::Refused("it keeps changing the size it knows".into()))
-    }
-
-    /// The one line that is its own cosignature of this checkpoint, of about now.
-    fn counted(&self, lines: &str) -> Result<String, Trouble> {
-        let now = seconds(self.now);
-        let mut trouble = Trouble::Lied("no cosignature of its own");
-        for line in lines.split_inclusive('\n').take(MAX_LINES) {
-            let Ok(note) = add_signatures(&self.note, line) else { continue };
-            let Ok(note) = Note::parse(&note) else { continue };
-            match self.key.cosigned_at(&note) {
-                Ok(at) if at > now.saturating_add(MAX_CLOCK_AHEAD_SECONDS) => {
-                    trouble = Trouble::Lied("its time is in the future");
-                }
-                Ok(at) if at.saturating_add(MAX_CLOCK_AHEAD_SECONDS) < now => {
-                    trouble = Trouble::Lied("its time is long past");
-                }
-                Ok(_) => return Ok(line.to_owned()),
-                Err(portcullis_evidence::log::NoteError::BadSignature { .. }) => {
-                    trouble = Trouble::Lied("its signature is false");
-                }
-                Err(_) => {}
-            }
-        }
-        Err(trouble)
     }
 }
 

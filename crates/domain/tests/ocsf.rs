@@ -29,6 +29,32 @@ fn every_activity_with_every_outcome_is_a_valid_event_of_its_class() {
 }
 
 #[test]
+fn established_tampering_is_an_incident_and_any_other_finding_a_detection() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let classes = [
+        ("log_forked", 2005),
+        ("log_rolled_back", 2005),
+        ("log_damaged", 2005),
+        ("recording_damaged", 2005),
+        ("recording_missing", 2005),
+        ("witness_lied", 2004),
+        ("cosignature_stale", 2004),
+        ("clock_jumped", 2004),
+        ("host_key_changed", 2004),
+    ];
+    for (finding, class) in classes {
+        for outcome in outcomes() {
+            for event in events(Activity::Finding, &outcome) {
+                let event = event.detail("finding", finding);
+                assert_eq!(event.to_entry().value["class_uid"], class, "{finding}");
+                check(&schema, &event.to_entry().value);
+                check(&schema, &as_sealed(&event));
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_not_valid_is_found() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let good = events(Activity::Authorize, &Outcome::Success).remove(1).to_entry().value;

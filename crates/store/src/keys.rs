@@ -11,6 +11,8 @@ use crate::secrets::{find_sealed_in, put_sealed};
 
 const PRIVATE_KEY: &str = "private_key";
 const WRAPPING_KEY: &str = "wrapping_key";
+/// Keys of search indexes; all of them go when somebody is forgotten.
+pub(crate) const INDEX_KEY: &str = "index_key";
 
 /// Wraps keys that are stored elsewhere, such as the session keys in the headers of recordings.
 ///
@@ -59,17 +61,22 @@ impl Store {
     /// unwraps.
     pub async fn key_wrap(&self, purpose: &str, now: Timestamp) -> Result<KeyWrap, StoreError> {
         let place = Place { kind: WRAPPING_KEY, owner: "", name: purpose };
-        let generate = || {
-            let mut key = Zeroizing::new([0; KEY_BYTES]);
-            aws_lc_rs::rand::fill(&mut *key)
-                .map_err(|_| StoreError::unavailable("no randomness"))?;
-            Ok(Secret::new(key.to_vec()))
-        };
-        let key = self.get_or_create(place, generate, now).await?;
+        let key = self.get_or_create(place, random_key, now).await?;
         let key = key.expose().as_slice().try_into().map_err(|_| {
             StoreError::corrupt("wrapping key", format!("`{purpose}` has a wrong length"))
         })?;
         Ok(KeyWrap { purpose: purpose.to_owned(), key: Secret::new(key) })
+    }
+
+    /// The key of a node's search index, which holds personal fields of the audit log. It is another
+    /// one whenever somebody has been forgotten.
+    pub async fn index_key(
+        &self,
+        node: &str,
+        now: Timestamp,
+    ) -> Result<Secret<Vec<u8>>, StoreError> {
+        let place = Place { kind: INDEX_KEY, owner: "", name: node };
+        self.get_or_create(place, random_key, now).await
     }
 
     async fn get_or_create(
@@ -91,6 +98,12 @@ impl Store {
         ordered.commit_quietly().await?;
         Ok(made)
     }
+}
+
+fn random_key() -> Result<Secret<Vec<u8>>, StoreError> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreError::unavailable("no randomness"))?;
+    Ok(Secret::new(key.to_vec()))
 }
 
 impl KeyWrap {

@@ -19,6 +19,7 @@ use crate::Store;
 use crate::database::{Row, Tx, args};
 use crate::error::StoreError;
 use crate::holds::holds_in;
+use crate::keys::INDEX_KEY;
 use crate::master_key::KEY_BYTES;
 use crate::seal::Place;
 use crate::secrets::{delete_sealed, find_sealed_in, put_sealed};
@@ -185,6 +186,8 @@ impl Store {
             }
         }
         delete_sealed(&mut ordered.tx, place(&id.to_string())).await?;
+        // What was indexed while it could be read is not searched any more, on any node.
+        ordered.tx.execute("DELETE FROM sealed_values WHERE kind = $1", args![INDEX_KEY]).await?;
         let sql = "UPDATE subjects SET name = NULL, forgotten_at = $2 WHERE id = $1";
         ordered.tx.execute(sql, args![&id, now]).await?;
         ordered.commit_changed().await?;

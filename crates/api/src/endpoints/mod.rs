@@ -55,6 +55,7 @@ mod reset_credentials;
 mod revoke_grant;
 mod search_audit;
 mod search_recordings;
+mod session_details;
 mod show_change;
 mod show_request;
 mod show_session;
@@ -118,6 +119,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     drop_gate::ENDPOINT,
     raise_gate::ENDPOINT,
     list_sessions::ENDPOINT,
+    session_details::ENDPOINT,
     kill_session::ENDPOINT,
     watch_session::ENDPOINT,
     export_recording::ENDPOINT,

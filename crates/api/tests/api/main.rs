@@ -19,6 +19,7 @@ mod map;
 mod node;
 mod probes;
 mod requests;
+mod search;
 mod second_person;
 mod separation;
 mod streams;

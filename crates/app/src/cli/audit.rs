@@ -86,12 +86,18 @@ pub(super) struct Search {
     /// Of this activity, such as `authorize` or `session.open`
     #[arg(long)]
     activity: Option<String>,
+    /// Of this action, such as `shell` or `exec`
+    #[arg(long)]
+    action: Option<String>,
     /// success, refused or failed
     #[arg(long)]
     outcome: Option<String>,
     /// Of this session
     #[arg(long)]
     session: Option<SessionId>,
+    /// The event of this id
+    #[arg(long)]
+    event: Option<String>,
     /// Not before, such as `2026-11-22T14:00:00Z`
     #[arg(long)]
     from: Option<Timestamp>,
@@ -101,6 +107,9 @@ pub(super) struct Search {
     /// With this text anywhere
     #[arg(long)]
     text: Option<String>,
+    /// Only entries before this one: the first that was shown, for those that come before it
+    #[arg(long, value_name = "INDEX")]
+    before: Option<u64>,
     /// The latest this many (default 100, at most 10000)
     #[arg(long)]
     limit: Option<usize>,
@@ -161,11 +170,14 @@ impl Search {
             target: self.target,
             environment: self.environment,
             activity: self.activity,
+            action: self.action,
             outcome: self.outcome,
             session: self.session,
+            event: self.event,
             from: self.from,
             to: self.to,
             text: self.text,
+            before: self.before,
             limit: self.limit,
         }
     }

@@ -1,7 +1,8 @@
-//! Sessions: list, watch live, play back, export, search, verify, end.
+//! Sessions: list, show, watch live, play back, export, search, verify, end.
 
 mod offset;
 mod search;
+mod show;
 mod verify;
 
 use std::io::{IsTerminal, Write};
@@ -31,6 +32,11 @@ pub(super) enum Sessions {
 pub(super) enum Session {
     /// List sessions
     List(List),
+    /// All there is to know of a session: who, grant, terms, channels, chunks, places in the log
+    Show {
+        /// The session's id, or at least its last six digits
+        id: String,
+    },
     /// Watch a live session; what could attack your terminal is filtered out
     Watch {
         /// The session's id, or at least its last six digits
@@ -79,16 +85,20 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Play {
     /// The session's id, or at least its last six digits
-    id: String,
+    #[arg(required_unless_present = "at_event")]
+    id: Option<String>,
     /// How many times faster than it was
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
     speed: f64,
     /// Longest pause, such as `2s`; `0s` plays without any
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_idle: Option<Duration>,
-    /// Begin here, such as `1:23`: what comes before is shown at once
-    #[arg(long, value_name = "OFFSET", value_parser = offset::parse)]
-    from: Option<Duration>,
+    /// Begin here, such as `1:23` or `2026-11-22T14:00:00Z`: what comes before is shown at once
+    #[arg(long, value_name = "OFFSET|TIME", value_parser = offset::from)]
+    from: Option<offset::From>,
+    /// Begin a second before this event of the audit log (`sessions show`, `audit search`)
+    #[arg(long, value_name = "EVENT", conflicts_with = "from")]
+    at_event: Option<String>,
     /// Play one that does not verify, up to its first bad chunk
     #[arg(long)]
     up_to_damage: bool,
@@ -141,8 +151,8 @@ impl Sessions {
                 show(out, frames, None).await?;
             }
             Session::Play(play) => {
-                let frames = recording(&client, &play).await?;
-                let from = play.from.unwrap_or_default();
+                let (id, from) = show::beginning(&client, &play).await?;
+                let frames = recording(&client, &id, &play).await?;
                 let from_us = u64::try_from(from.as_micros()).unwrap_or(u64::MAX);
                 let pace = Pace { speed: play.speed, longest: play.max_idle, from_us };
                 show(out, frames, Some(pace)).await?;
@@ -153,6 +163,7 @@ impl Sessions {
                 let ended = serde_json::json!({"ended": id});
                 out.either(&ended, |out| out.line(&format!("session {id} has been ended")))?;
             }
+            Session::Show { id } => show::run(&client, out, &id).await?,
             Session::Export(export) => export.run(&client).await?,
             Session::Search(search) => return search.run(&client, out).await,
             Session::Verify(verify) => return verify.run(&client, out).await,
@@ -229,13 +240,13 @@ impl Export {
     }
 }
 
-async fn recording(client: &Client, play: &Play) -> Result<Lines, Failure> {
+async fn recording(client: &Client, id: &str, play: &Play) -> Result<Lines, Failure> {
     let query = RecordingWanted {
         format: RecordingFormat::Frames,
         input: false,
         up_to_damage: play.up_to_damage,
     };
-    Ok(client.lines(&with_query(&path("/v1/sessions/{}/recording", &[&play.id]), &query)).await?)
+    Ok(client.lines(&with_query(&path("/v1/sessions/{}/recording", &[id]), &query)).await?)
 }
 
 /// Shows frames until they end or the viewer presses Ctrl-C, and puts the terminal back.

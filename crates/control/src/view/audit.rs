@@ -19,12 +19,18 @@ pub struct AuditQuery {
     /// Of this activity, such as `authorize` or `session.open`.
     #[serde(default)]
     pub activity: Option<String>,
+    /// Of this action, such as `shell` or `exec`.
+    #[serde(default)]
+    pub action: Option<String>,
     /// `success`, `refused` or `failed`.
     #[serde(default)]
     pub outcome: Option<String>,
     /// Of this session.
     #[serde(default)]
     pub session: Option<SessionId>,
+    /// The event of this id.
+    #[serde(default)]
+    pub event: Option<String>,
     /// Not before.
     #[serde(default)]
     pub from: Option<Timestamp>,
@@ -34,6 +40,10 @@ pub struct AuditQuery {
     /// With this text anywhere.
     #[serde(default)]
     pub text: Option<String>,
+    /// Only entries before this one: the first of an answer, for those that come before it. Entries
+    /// keep their places, so that nothing is missed or found twice while the log grows.
+    #[serde(default)]
+    pub before: Option<u64>,
     /// The latest this many (default 100, at most 10,000).
     #[serde(default)]
     pub limit: Option<usize>,

@@ -1,6 +1,8 @@
 //! Sessions and recordings.
 
-use portcullis_domain::{EnvironmentName, Login, SessionId, TargetName, Timestamp, UserName};
+use portcullis_domain::{
+    EnvironmentName, EventId, GrantId, HoldId, Login, SessionId, TargetName, Timestamp, UserName,
+};
 use serde::{Deserialize, Serialize};
 
 /// A session in a list.
@@ -28,6 +30,81 @@ pub struct SessionRow {
     pub live: bool,
     /// Summary of its recording.
     pub recording: Option<serde_json::Value>,
+}
+
+/// All there is to know of a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionView {
+    /// As in a list.
+    #[serde(flatten)]
+    pub session: SessionRow,
+    /// Which room it ran in, such as `ssh`.
+    pub protocol: String,
+    /// The node that carried it and has its recording.
+    pub node: String,
+    /// Under which grant, where one was needed.
+    pub grant: Option<GrantId>,
+    /// A hold on its evidence, for those who may see holds.
+    pub held: Option<HoldId>,
+    /// That its recording was removed.
+    pub removal: Option<RemovalView>,
+    /// Bytes of the recording's file, where this node has it.
+    pub file_bytes: Option<u64>,
+    /// On which terms it was opened. This and what follows is from the log, for those who may read it.
+    pub terms: Option<serde_json::Value>,
+    /// Chunks of the recording, as logged.
+    pub chunks: Option<Vec<ChunkView>>,
+    /// What happened, oldest first.
+    pub events: Option<Vec<SessionEvent>>,
+    /// Whether there is more: only the latest 10,000 entries of the log are read.
+    pub limited: bool,
+}
+
+/// That a recording was removed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RemovalView {
+    /// When.
+    pub at: Timestamp,
+    /// The entry of the log that says so.
+    pub event: EventId,
+}
+
+/// A chunk of a recording, as the log has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChunkView {
+    /// Its number, from 0.
+    pub chunk: u32,
+    /// Its hash, hexadecimal.
+    pub sha256: String,
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// From when, in microseconds since the session began.
+    pub from_us: u64,
+    /// Until when.
+    pub to_us: u64,
+    /// The entry of the log.
+    pub entry: u64,
+}
+
+/// Something that happened in a session or to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionEvent {
+    /// The entry of the log.
+    pub entry: u64,
+    /// The event's id: `sessions play --at-event`.
+    pub event: String,
+    /// When.
+    pub at: Timestamp,
+    /// Microseconds since the session began; 0 for what came before.
+    pub at_us: u64,
+    /// What, such as `channel`.
+    pub activity: String,
+    /// `success`, `refused` or `failed`.
+    pub outcome: String,
+    /// Whose doing it was, where that is known.
+    pub by: Option<String>,
+    /// More about it.
+    pub what: String,
 }
 
 /// Which sessions to list.

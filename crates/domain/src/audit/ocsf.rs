@@ -13,6 +13,9 @@ use crate::name::UserName;
 
 /// The version of OCSF that entries follow.
 const OCSF_VERSION: &str = "1.8.0";
+/// Findings that are established and not suspected: somebody changed evidence, or lost it.
+const INCIDENTS: [&str; 5] =
+    ["log_damaged", "log_forked", "log_rolled_back", "recording_damaged", "recording_missing"];
 /// Stands where a class requires somebody or something and nobody knows whom or what.
 const UNKNOWN: &str = "unknown";
 
@@ -48,11 +51,16 @@ enum Class {
     Lifecycle = 6002,
     Api = 6003,
     Detection = 2004,
+    Incident = 2005,
 }
 
 impl Class {
     const fn has_source(self) -> bool {
-        !matches!(self, Self::Lifecycle | Self::Detection)
+        !matches!(self, Self::Lifecycle) && !self.is_finding()
+    }
+
+    const fn is_finding(self) -> bool {
+        matches!(self, Self::Detection | Self::Incident)
     }
 
     const fn has_destination(self) -> bool {
@@ -118,6 +126,7 @@ fn class_of(event: &Event) -> (Class, u32) {
             _ => (Class::Lifecycle, 99),
         },
         // Create
+        Activity::Finding if INCIDENTS.contains(&detail("finding")) => (Class::Incident, 1),
         Activity::Finding => (Class::Detection, 1),
     }
 }
@@ -151,7 +160,8 @@ impl Event {
         let class_uid = class as u32;
         let status = match (class, &self.outcome) {
             // The status of a finding is where it stands: new.
-            (Class::Detection, _) | (_, Outcome::Success) => 1,
+            (class, _) if class.is_finding() => 1,
+            (_, Outcome::Success) => 1,
             _ => 2,
         };
         json!({
@@ -164,7 +174,11 @@ impl Event {
             "category_uid": class_uid / 1000,
             "class_uid": class_uid,
             "type_uid": class_uid * 100 + activity,
-            "severity_id": if class == Class::Detection { 4 } else { 1 },
+            "severity_id": match class {
+                Class::Incident => 5,
+                Class::Detection => 4,
+                _ => 1,
+            },
             "status_id": status,
             "time": self.at.as_millis(),
             "metadata": {
@@ -253,10 +267,13 @@ impl Event {
                     put(entry, "src_endpoint", json!({"svc_name": UNKNOWN}));
                 }
             }
-            Class::Detection => {
+            Class::Detection | Class::Incident => {
                 let title = detail("finding").unwrap_or("finding");
                 let info = json!({"title": title, "uid": self.id.to_string()});
-                put(entry, "finding_info", info);
+                match class {
+                    Class::Incident => put(entry, "finding_info_list", json!([info])),
+                    _ => put(entry, "finding_info", info),
+                }
             }
             // The gate is one end of whatever it records.
             Class::Ssh if self.source.is_none() && self.target.is_none() => {

@@ -49,6 +49,11 @@ pub fn activity(entry: &Value) -> Option<&str> {
     first(entry, &["/metadata/event_code"])
 }
 
+/// What was done or tried, such as `shell`.
+pub fn action(entry: &Value) -> Option<&str> {
+    first(entry, &["/unmapped/action"])
+}
+
 /// Whose doing it was.
 pub fn actor(entry: &Value) -> Option<&str> {
     first(entry, &["/actor/user/name"])

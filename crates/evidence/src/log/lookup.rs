@@ -65,7 +65,9 @@ pub fn find_event(
     let at = index_at(reader, size, at_millis, meaning)?;
     let first = reader.first()?;
     let (start, end) = (at.saturating_sub(near).max(first), at.saturating_add(near).min(size));
-    for range in [start..end, end..size, first..start] {
+    // It stands in the first bundle that ends so late, or soon behind it: before it only where the
+    // clock was set.
+    for range in [at..end, start..at, end..size, first..start] {
         for read in reader.entries(range) {
             let (index, entry) = read?;
             if is_event(&entry, event, meaning) {
@@ -78,7 +80,7 @@ pub fn find_event(
 
 /// Whether the entry is the event of this id. Most entries do not even hold the text.
 fn is_event(entry: &[u8], event: &str, meaning: &Meaning) -> bool {
-    let holds = entry.windows(event.len()).any(|window| window == event.as_bytes());
+    let holds = memchr::memmem::find(entry, event.as_bytes()).is_some();
     holds && (meaning.describe)(entry).is_some_and(|described| described.event == event)
 }
 

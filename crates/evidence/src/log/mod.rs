@@ -21,6 +21,7 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod edge;
 pub mod export;
+mod gathering;
 mod handle;
 pub mod holding;
 mod integrate;

@@ -9,16 +9,16 @@
 //! set back, or another entry at the same place fails the log for good.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::gathering::Gathering;
 use super::handle::{AppendError, Log};
 use super::merkle::{Hash, leaf_hash};
 use super::recover::OpenError;
-use super::segment::MAX_BATCH_ENTRIES;
 use super::sequence::{MAX_SEQUENCED_BYTES, Sequence, Sequenced};
 use super::writer::Submission;
 
@@ -30,6 +30,8 @@ const IN_FLIGHT: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the sequence is asked for what other nodes appended.
 const POLL: Duration = Duration::from_millis(100);
+/// How often a sequence that has nothing new is asked whether it still has all that it had.
+const STILL_THERE: Duration = Duration::from_secs(2);
 /// Pause after a failed question.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Two bytes of length before each entry.
@@ -165,23 +167,14 @@ async fn collect(
         Some(first) => first,
         None => queue.recv().await?,
     };
-    let (mut entries, mut bytes) = (first.entries.len(), framed(&first));
-    let mut batch = vec![first];
+    let mut gathering = Gathering::begin(first, MAX_SEQUENCED_BYTES, FRAME_BYTES);
     while let Ok(submission) = queue.try_recv() {
-        entries += submission.entries.len();
-        bytes += framed(&submission);
-        if entries > MAX_BATCH_ENTRIES || bytes > MAX_SEQUENCED_BYTES {
-            *carried = Some(submission);
+        *carried = gathering.add(submission);
+        if carried.is_some() {
             break;
         }
-        batch.push(submission);
     }
-    Some(batch)
-}
-
-/// Bytes a submission takes in the sequence.
-pub(super) fn framed(submission: &Submission) -> usize {
-    submission.entries.iter().map(|(entry, _)| entry.len() + FRAME_BYTES).sum()
+    Some(gathering.batch())
 }
 
 type Waiting = (usize, oneshot::Sender<Result<u64, AppendError>>);
@@ -222,6 +215,7 @@ async fn follow(
     seen: watch::Sender<u64>,
 ) {
     let mut silent = false;
+    let mut looked: Option<Instant> = None;
     loop {
         let wanted = replica.size();
         let answer = match timeout(PATIENCE, sequence.after(wanted)).await {
@@ -240,8 +234,13 @@ async fn follow(
         };
         silent = false;
         if batches.is_empty() {
-            // Nothing to do; make sure that it is not because the past is gone.
-            if let Ok(Ok(end)) = timeout(PATIENCE, sequence.end()).await
+            // Nothing to do; make sure now and then that it is not because the past is gone.
+            let due = looked.is_none_or(|at| at.elapsed() >= STILL_THERE);
+            if due {
+                looked = Some(Instant::now());
+            }
+            if due
+                && let Ok(Ok(end)) = timeout(PATIENCE, sequence.end()).await
                 && end < wanted
             {
                 let why = format!("it ends at {end}, and this node has {wanted} entries");

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoint;
+use super::gathering::Gathering;
 use super::handle::{AppendError, Health, LogOptions};
 use super::integrate::{Integrator, Unsynced};
 use super::merkle::Hash;
-use super::segment::{BatchEncoder, ENTRY_FRAME_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use super::segment::{BatchEncoder, ENTRY_FRAME_BYTES, MAX_BATCH_BYTES};
 use super::storage::{SegmentFile, SegmentStore, TileStore};
 
 /// Batches that may wait for integration; beyond it the writer waits.
@@ -75,8 +76,9 @@ pub(super) struct Submission {
 }
 
 impl Submission {
-    pub(super) fn bytes(&self) -> usize {
-        let framed = |(entry, _): &(Vec<u8>, Hash)| entry.len() + ENTRY_FRAME_BYTES;
+    /// Bytes of its entries, each with so many that frame it.
+    pub(super) fn bytes(&self, frame_bytes: usize) -> usize {
+        let framed = |(entry, _): &(Vec<u8>, Hash)| entry.len() + frame_bytes;
         self.entries.iter().map(framed).sum()
     }
 }
@@ -211,22 +213,18 @@ impl Writer {
                 }
             },
         };
-        let (mut entries, mut bytes) = (first.entries.len(), first.bytes());
-        let mut batch = vec![first];
+        let mut gathering = Gathering::begin(first, MAX_BATCH_BYTES, ENTRY_FRAME_BYTES);
         while let Ok(command) = self.queue.try_recv() {
             let Command::Append(submission) = command else {
                 self.queue.close();
                 continue;
             };
-            entries += submission.entries.len();
-            bytes += submission.bytes();
-            if entries > MAX_BATCH_ENTRIES || bytes > MAX_BATCH_BYTES {
-                *carried = Some(submission);
+            *carried = gathering.add(submission);
+            if carried.is_some() {
                 break;
             }
-            batch.push(submission);
         }
-        Some(batch)
+        Some(gathering.batch())
     }
 
     /// Writes a batch and waits until it is durable; returns its first index.

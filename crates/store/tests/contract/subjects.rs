@@ -13,10 +13,14 @@ pub(crate) async fn a_person_has_one_key_until_forgotten_and_then_another(home: 
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     let state = store.subject_keys(&ids[..1]).await.unwrap();
     assert!(matches!(state[&ids[0]], SubjectState::Known(_)));
+    let index_key = store.index_key("n1", NOW).await.unwrap();
+    assert_eq!(store.index_key("n1", NOW).await.unwrap().expose(), index_key.expose());
     let revision = store.revision().await.unwrap();
     store.forget_subject(ids[0], NOW).await.unwrap();
     assert_eq!(store.revision().await.unwrap(), revision + 1, "every node is told");
     assert_eq!(store.forgotten_subjects().await.unwrap(), 1);
+    let other = store.index_key("n1", NOW).await.unwrap();
+    assert_ne!(other.expose(), index_key.expose(), "what could be found is not found any more");
     let state = store.subject_keys(&ids[..1]).await.unwrap();
     assert!(matches!(state[&ids[0]], SubjectState::Forgotten));
     assert_eq!(store.name_of_subject(ids[0]).await.unwrap(), None);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_domain::Timestamp;
+
 /// Hours, minutes and seconds of an offset, at most; a session of a year is longer than any.
 const MAX_PART: u64 = 366 * 24 * 3600;
 
@@ -28,6 +30,25 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     }
     let micros: u64 = format!("{fraction:0<6}").parse().map_err(|_| wrong())?;
     Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
+}
+
+/// Where to begin in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// So long after it began.
+    Offset(Duration),
+    /// At this time.
+    Time(Timestamp),
+}
+
+/// Reads an offset or a time.
+pub(super) fn from(text: &str) -> Result<From, String> {
+    match text.parse() {
+        Ok(time) => Ok(From::Time(time)),
+        Err(_) => {
+            parse(text).map(From::Offset).map_err(|why| format!("{why}, or a time in RFC 3339"))
+        }
+    }
 }
 
 /// Writes an offset: `1:23.4`, `1:02:03.5`.
