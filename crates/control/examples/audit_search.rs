@@ -95,9 +95,12 @@ async fn measure(directory: &Path, events: u64, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// The query of a round, over a log of so many entries.
+type Question = fn(u64, u64) -> AuditQuery;
+
 /// Each question several times, about another person, target or word every time.
 async fn searches(control: &Control, who: &Authenticated, json: bool) -> Result<()> {
-    let questions: [(&str, fn(u64, u64) -> AuditQuery); 7] = [
+    let questions: [(&str, Question); 7] = [
         ("person", |n, _| AuditQuery { user: Some(person(n)), ..AuditQuery::default() }),
         ("target, outcome", |n, _| AuditQuery {
             target: Some(target(n)),
@@ -211,7 +214,7 @@ async fn sign_in(control: &Control) -> Result<Authenticated> {
     let source = "127.0.0.1".parse()?;
     let body = serde_json::json!({"user": "auditor", "password": PASSWORD});
     let body: LoginBody = serde_json::from_value(body)?;
-    let view = control.login(body, source).await?;
+    let view = control.login(body, source, None).await?;
     Ok(control.caller(&view.token, source).await?)
 }
 
@@ -241,6 +244,7 @@ async fn control(directory: &Path) -> Result<Control> {
         gate_host_key: String::new(),
         log_directory: directory.join("log"),
         sign_in_lifetime: Duration::from_secs(3600 * 12),
+        sign_in_idle: Duration::from_secs(3600 * 12),
         solver: SolverSettings::default(),
     };
     let control = Control::new(gateway, settings);

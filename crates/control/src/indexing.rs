@@ -169,8 +169,15 @@ impl Control {
             subjects: self.gateway().auditor().subjects().clone(),
             old: None,
         };
+        let mut looked: Option<Instant> = None;
         loop {
-            if stop.is_cancelled() || store.forgotten_subjects().await? != forgotten {
+            if looked.is_none_or(|at| at.elapsed() >= INTERVAL) {
+                looked = Some(Instant::now());
+                if store.forgotten_subjects().await? != forgotten {
+                    return Ok(());
+                }
+            }
+            if stop.is_cancelled() {
                 return Ok(());
             }
             let (size, begun) = (log.size(), Instant::now());

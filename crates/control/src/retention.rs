@@ -77,8 +77,9 @@ impl Control {
             store.settle_time(node, settled).await?;
             clocks.written = Some(settled);
         }
-        let facts = self.gateway().snapshot().facts.clone();
-        let kept: Vec<(EnvironmentName, Duration)> = facts
+        let snapshot = self.gateway().snapshot();
+        let kept: Vec<(EnvironmentName, Duration)> = snapshot
+            .facts
             .environments
             .values()
             .filter_map(|found| Some((found.name.clone(), found.recordings.keep?)))

@@ -35,7 +35,7 @@ pub(crate) fn search(
     while end > first && search.wants_more() {
         let part = part_of(end - 1);
         let start = part.max(first);
-        match search.look(part)? {
+        match search.look(part) {
             Look::Candidates { entries, end: known } => {
                 search.all(known.max(start), end)?;
                 let within = entries.into_iter().filter(|index| (start..end).contains(index));
@@ -64,11 +64,8 @@ impl Search<'_> {
         self.found.len() < self.limit
     }
 
-    fn look(&self, part: u64) -> Result<Look, ControlError> {
-        match self.searched.index {
-            Some(index) => index.look(part, &self.wanted).map_err(ControlError::unavailable),
-            None => Ok(Look::Unknown),
-        }
+    fn look(&self, part: u64) -> Look {
+        self.searched.index.map_or(Look::Unknown, |index| index.look(part, &self.wanted))
     }
 
     /// Looks through all entries of a range, from its end.

@@ -139,8 +139,7 @@ pub(crate) struct EnvironmentSpec {
     /// `best_effort` otherwise. Production is always `required`.
     #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<RecordingSpec>,
-    /// What becomes of recordings, and who reads them. Default: they are kept for ever, and read by
-    /// everyone with `read_recordings`.
+    /// What becomes of recordings, and who reads them. Default: kept for ever, read by all who may.
     #[serde(skip_serializing_if = "Option::is_none")]
     recordings: Option<RecordingsSpec>,
     /// Longest session, however long the grant. Default: no limit of its own.

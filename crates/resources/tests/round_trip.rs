@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
     Access, ActionKind, ApprovalRule, Conditions, ControlAction, Environment, Escalation, Excepted,
-    Exception, Group, Invariant, Never, PolicyText, Recording, Recordings, RequestTerms, Resource, Role,
-    RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target,
-    Tier, User,
+    Exception, Group, Invariant, Never, PolicyText, Recording, Recordings, RequestTerms, Resource,
+    Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget,
+    Target, Tier, User,
 };
 use portcullis_resources::fuzzing::fuzz_parse;
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};

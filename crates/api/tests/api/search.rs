@@ -19,9 +19,9 @@ fn event(node: &Node, n: usize, session: SessionId) -> Event {
     let event = Event::new(Activity::Channel, node.control.gateway().now())
         .user(&user)
         .target(&target)
-        .detail("action", if n % 2 == 0 { "shell" } else { "exec" })
+        .detail("action", if n.is_multiple_of(2) { "shell" } else { "exec" })
         .detail("command", format!("restore backup-{n:05} of {user}"));
-    let event = if n % 10 == 0 { event.session(session) } else { event };
+    let event = if n.is_multiple_of(10) { event.session(session) } else { event };
     match n % 5 {
         0 => event.outcome(Outcome::Refused(format!("no grant for {n}"))),
         _ => event,

@@ -154,25 +154,25 @@ impl Index {
         put
     }
 
-    /// What is known of the part that begins at `first`.
-    ///
-    /// # Errors
-    /// Those of the file system. A part that is damaged is thrown away, and nothing is known of it.
-    pub fn look(&self, first: u64, wanted: &Wanted) -> io::Result<Look> {
+    /// What is known of the part that begins at `first`. One that is damaged, or cannot be read, is
+    /// thrown away, and nothing is known of it.
+    #[must_use]
+    pub fn look(&self, first: u64, wanted: &Wanted) -> Look {
         let contents = {
             let mut state = self.state();
             let newest = [state.newest.as_ref(), state.closing.as_deref()];
             if let Some(part) = newest.into_iter().flatten().find(|part| part.first() == first) {
-                return Ok(Look::Candidates { entries: part.candidates(wanted), end: part.next() });
+                return Look::Candidates { entries: part.candidates(wanted), end: part.next() };
             }
             match state.files.get(&first).cloned() {
-                None => return Ok(Look::Unknown),
+                None => return Look::Unknown,
                 Some(Some(contents)) => contents,
                 Some(None) => {
                     if state.files.values().flatten().count() >= MAX_CACHED {
                         state.files.values_mut().for_each(|contents| *contents = None);
                     }
-                    let Some(contents) = file::contents(&self.path(first), &self.key)? else {
+                    let read = file::contents(&self.path(first), &self.key);
+                    let Some(contents) = read.ok().flatten() else {
                         return self.throw_away(state, &Damaged { first });
                     };
                     let contents = Arc::new(contents);
@@ -181,20 +181,20 @@ impl Index {
                 }
             }
         };
-        match contents.candidates(&self.path(first), &self.key, wanted)? {
-            Ok(entries) => Ok(Look::Candidates { entries, end: first + PART_ENTRIES }),
-            Err(damaged) => self.throw_away(self.state(), &damaged),
+        match contents.candidates(&self.path(first), &self.key, wanted) {
+            Ok(Ok(entries)) => Look::Candidates { entries, end: first + PART_ENTRIES },
+            Ok(Err(damaged)) => self.throw_away(self.state(), &damaged),
+            Err(_) => self.throw_away(self.state(), &Damaged { first }),
         }
     }
 
-    fn throw_away(&self, mut state: MutexGuard<'_, State>, damaged: &Damaged) -> io::Result<Look> {
+    fn throw_away(&self, mut state: MutexGuard<'_, State>, damaged: &Damaged) -> Look {
         tracing::error!(%damaged, "it is thrown away and built anew from the log");
         state.files.remove(&damaged.first);
         drop(state);
-        match fs::remove_file(self.path(damaged.first)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Look::Unknown),
-        }
+        // Where it cannot be removed, the one built anew takes its place.
+        let _ = fs::remove_file(self.path(damaged.first));
+        Look::Unknown
     }
 
     fn path(&self, first: u64) -> PathBuf {

@@ -174,7 +174,7 @@ impl Contents {
         }
         let mut bits: Vec<usize> = wanted.texts.iter().flat_map(|text| bits_of(text)).collect();
         bits.sort_unstable();
-        let mut blocks = vec![u8::MAX; BLOCKS / 8];
+        let mut blocks = [u8::MAX; BLOCKS / 8];
         let mut page: (usize, Vec<u8>) = (usize::MAX, Vec::new());
         for bit in bits {
             if page.0 != bit / PAGE_BITS {

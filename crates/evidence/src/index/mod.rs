@@ -79,7 +79,7 @@ pub struct Wanted {
 
 /// A part that is not as it was written, or was written under another key.
 #[derive(Debug, Error)]
-#[error("the part of the search index at entry `{first}` is damaged")]
+#[error("the part of the search index at entry `{first}` is damaged or cannot be read")]
 pub struct Damaged {
     /// The part's first entry.
     pub first: u64,
