@@ -237,7 +237,7 @@ async fn control(directory: &Path) -> Result<Control> {
         recordings: directory.join("recordings"),
         hasher: Hasher::start(Arc::new(Passwords::new(cheap)?))?,
         node: "measured".into(),
-        147:        connections_per_person: portcullis_gateway::CONNECTIONS_PER_PERSON,
+        connections_per_person: portcullis_gateway::CONNECTIONS_PER_PERSON,
     })
     .await?;
     let settings = Settings {
