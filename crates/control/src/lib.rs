@@ -59,6 +59,8 @@ pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};
 pub use portcullis_gateway::{Authenticated, Carrier, Presence, Presented};
 pub use portcullis_proof::SolverSettings;
+#[doc(hidden)]
+pub use reach::reach as reach_for_measurement;
 pub use recordings::{FRAME_QUEUE, RecordingStream};
 pub use sign_ins::{WebSession, csrf_of, says_csrf};
 pub use witnessing::{WitnessTransport, Witnesses};

@@ -3,14 +3,13 @@
 //! Compared for every person, target, action and account on the target, with the patterns that
 //! bound it: another account or a wider pattern is a gain like any other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use portcullis_domain::{ActionKind, Facts, Login, TargetName, Timestamp, UserName};
-use portcullis_policy::{Policies, Reach, who_can};
+use portcullis_policy::{Policies, Reach, ReachTable, Reached, Reaches};
 
 use crate::view::ReachView;
-
-type Table = BTreeMap<(UserName, TargetName, ActionKind), BTreeMap<Login, Cell>>;
 
 /// How someone reaches an account of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +42,19 @@ impl How {
 }
 
 impl Cell {
+    fn of(reached: &Reached) -> Self {
+        let how = match reached.reach {
+            Reach::Now | Reach::AfterStepUp => How::Standing,
+            Reach::AfterApproval => How::AfterApproval,
+        };
+        Self {
+            how,
+            only: reached.only.clone(),
+            except: reached.except.clone(),
+            under: reached.under.clone(),
+        }
+    }
+
     /// Whether `self` admits something that `before` does not.
     fn gains_over(&self, before: &Self) -> bool {
         let wider = widened(&before.only, &self.only) || widened(&before.under, &self.under);
@@ -81,79 +93,95 @@ fn widened(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
 
 /// Rows that differ between two states, sorted by person, target and action: one for all accounts
 /// where the change is the same for all, otherwise one each.
-pub(crate) fn reach(
+pub fn reach(
     before_policies: &Policies,
     before: &Facts,
     after_policies: &Policies,
     after: &Facts,
     now: Timestamp,
 ) -> Vec<ReachView> {
-    let old = table(before_policies, before, now);
-    let new = table(after_policies, after, now);
-    let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    let nothing = BTreeMap::new();
-    let rows = |key| rows(key, old.get(key).unwrap_or(&nothing), new.get(key).unwrap_or(&nothing));
-    keys.into_iter().flat_map(rows).collect()
+    let mut old = ReachTable::new(before_policies, before, now);
+    let mut new = ReachTable::new(after_policies, after, now);
+    let users: BTreeSet<_> = before.users.keys().chain(after.users.keys()).collect();
+    let targets: BTreeSet<_> = before.targets.keys().chain(after.targets.keys()).collect();
+    // Most pairs change in the same way as others, or not at all; the tables keep what they hand
+    // out, so that its address says which it is.
+    let mut changes: HashMap<(*const Reaches, *const Reaches), Vec<Change>> = HashMap::new();
+    let mut rows = Vec::new();
+    for user in users {
+        for target in targets.iter().copied() {
+            let (was, is) = (old.of(user, target), new.of(user, target));
+            let key = (Arc::as_ptr(&was), Arc::as_ptr(&is));
+            let changed = changes.entry(key).or_insert_with(|| changed(&was, &is));
+            rows.extend(changed.iter().map(|change| change.of(user, target)));
+        }
+    }
+    rows
 }
 
-fn rows(
-    key: &(UserName, TargetName, ActionKind),
+/// What changes, whoever it is for.
+#[derive(Debug)]
+struct Change {
+    action: ActionKind,
+    login: Option<Login>,
+    before: Cell,
+    after: Cell,
+}
+
+impl Change {
+    fn of(&self, user: &UserName, target: &TargetName) -> ReachView {
+        let (before, after) = (&self.before, &self.after);
+        ReachView {
+            user: user.clone(),
+            target: target.clone(),
+            action: self.action,
+            before: before.how.as_str().to_owned(),
+            after: after.how.as_str().to_owned(),
+            login: self.login.clone(),
+            detail: (!before.same_bounds(after))
+                .then(|| format!("{} -> {}", before.bounds(), after.bounds())),
+            gains: after.gains_over(before),
+        }
+    }
+}
+
+fn changed(before: &Reaches, after: &Reaches) -> Vec<Change> {
+    let kinds: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+    let cells = |of: &Reaches, kind| -> BTreeMap<Login, Cell> {
+        let accounts = of.get(&kind).into_iter().flatten();
+        accounts.map(|(login, reached)| (login.clone(), Cell::of(reached))).collect()
+    };
+    kinds
+        .into_iter()
+        .flat_map(|kind| changed_accounts(kind, &cells(before, kind), &cells(after, kind)))
+        .collect()
+}
+
+fn changed_accounts(
+    action: ActionKind,
     old: &BTreeMap<Login, Cell>,
     new: &BTreeMap<Login, Cell>,
-) -> Vec<ReachView> {
+) -> Vec<Change> {
     let logins: BTreeSet<&Login> = old.keys().chain(new.keys()).collect();
     let none = Cell::default();
     let pairs: Vec<(&Login, &Cell, &Cell)> = logins
         .into_iter()
         .map(|login| (login, old.get(login).unwrap_or(&none), new.get(login).unwrap_or(&none)))
         .collect();
-    let row = |login: Option<&Login>, before: &Cell, after: &Cell| ReachView {
-        user: key.0.clone(),
-        target: key.1.clone(),
-        action: key.2,
-        before: before.how.as_str().to_owned(),
-        after: after.how.as_str().to_owned(),
+    let change = |login: Option<&Login>, before: &Cell, after: &Cell| Change {
+        action,
         login: login.cloned(),
-        detail: (!before.same_bounds(after))
-            .then(|| format!("{} -> {}", before.bounds(), after.bounds())),
-        gains: after.gains_over(before),
+        before: before.clone(),
+        after: after.clone(),
     };
     if let Some((_, before, after)) = pairs.first()
         && pairs.iter().all(|(_, old, new)| old == before && new == after)
     {
         let changed = before != after;
-        return changed.then(|| row(None, before, after)).into_iter().collect();
+        return changed.then(|| change(None, before, after)).into_iter().collect();
     }
     let changed = pairs.into_iter().filter(|(_, before, after)| before != after);
-    changed.map(|(login, before, after)| row(Some(login), before, after)).collect()
-}
-
-fn table(policies: &Policies, facts: &Facts, now: Timestamp) -> Table {
-    let mut table = Table::new();
-    for target in facts.targets.keys() {
-        for kind in ActionKind::ALL {
-            for found in who_can(policies, facts, kind, target, now) {
-                let how = match found.reach {
-                    Reach::Now | Reach::AfterStepUp => How::Standing,
-                    Reach::AfterApproval => How::AfterApproval,
-                };
-                let cell = Cell {
-                    how,
-                    only: found.only.into_iter().collect(),
-                    except: found.except.into_iter().collect(),
-                    under: found.under.into_iter().collect(),
-                };
-                let cells = table.entry((found.user, target.clone(), kind)).or_default();
-                for login in found.logins {
-                    let known = cells.entry(login).or_default();
-                    if cell.how >= known.how {
-                        *known = cell.clone();
-                    }
-                }
-            }
-        }
-    }
-    table
+    changed.map(|(login, before, after)| change(Some(login), before, after)).collect()
 }
 
 #[cfg(test)]
@@ -179,18 +207,18 @@ mod tests {
 
     #[test]
     fn a_change_of_one_account_is_a_row_of_that_account() {
-        let key = ("alice".parse().unwrap(), "web".parse().unwrap(), ActionKind::Shell);
+        let rows = |old, new| changed_accounts(ActionKind::Shell, old, new);
         let any = cell(How::AfterApproval, &[], &[]);
         let of = |logins: &[&str]| -> BTreeMap<Login, Cell> {
             logins.iter().map(|login| (login.parse().unwrap(), any.clone())).collect()
         };
-        let all = rows(&key, &of(&[]), &of(&["app", "root"]));
+        let all = rows(&of(&[]), &of(&["app", "root"]));
         assert_eq!(all.len(), 1);
-        assert!(all[0].login.is_none() && all[0].gains);
-        let one = rows(&key, &of(&["app"]), &of(&["app", "root"]));
+        assert!(all[0].login.is_none() && all[0].after.gains_over(&all[0].before));
+        let one = rows(&of(&["app"]), &of(&["app", "root"]));
         assert_eq!(one.len(), 1);
         assert_eq!(one[0].login.as_ref().unwrap().to_string(), "root");
-        assert!(rows(&key, &of(&["app"]), &of(&["app"])).is_empty());
+        assert!(rows(&of(&["app"]), &of(&["app"])).is_empty());
     }
 
     fn cell(how: How, only: &[&str], except: &[&str]) -> Cell {

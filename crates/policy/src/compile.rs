@@ -44,6 +44,8 @@ pub struct CompiledPolicy {
     pub patterns: Vec<String>,
     /// What it says, in words.
     pub description: String,
+    /// The condition of each of its `when` clauses.
+    pub conditions: Vec<String>,
     /// The Cedar text.
     pub cedar: String,
     /// The same without the role's conditions on factor, network and hours, where it has some.
@@ -63,16 +65,20 @@ pub fn compile_role(role: &Role) -> Vec<CompiledPolicy> {
                 number += 1;
                 let id = format!("role:{}:{word}:{number}", role.name);
                 let description = describe(role, word, index, &part);
-                let when = conditions_of(&role.conditions, effect);
-                let cedar = text(role, rule, &part, &id, &description, &when);
+                let more = conditions_of(&role.conditions, effect);
+                let mut conditions = selectors(rule, effect, &part);
                 // What a ticket has to look like is part of what is asked for, not of the moment.
                 let lasting =
                     Conditions { ticket: role.conditions.ticket.clone(), ..Conditions::default() };
                 let unconditional =
                     (effect == Effect::Permit && role.conditions != lasting).then(|| {
                         let when = conditions_of(&lasting, effect);
-                        text(role, rule, &part, &id, &description, &when)
+                        let conditions: Vec<String> =
+                            conditions.iter().cloned().chain(when).collect();
+                        text(role, effect, &part, &id, &description, &conditions)
                     });
+                conditions.extend(more);
+                let cedar = text(role, effect, &part, &id, &description, &conditions);
                 policies.push(CompiledPolicy {
                     id,
                     effect,
@@ -80,6 +86,7 @@ pub fn compile_role(role: &Role) -> Vec<CompiledPolicy> {
                     actions: part.actions,
                     patterns: part.patterns.to_vec(),
                     description,
+                    conditions,
                     cedar,
                     unconditional,
                 });
@@ -152,14 +159,12 @@ fn describe(role: &Role, word: &str, index: usize, part: &Part<'_>) -> String {
 
 fn text(
     role: &Role,
-    rule: &Rule,
+    effect: Effect,
     part: &Part<'_>,
     id: &str,
     description: &str,
-    when: &(Effect, Vec<String>),
+    conditions: &[String],
 ) -> String {
-    let (effect, more) = when;
-    let effect = *effect;
     let verb = match effect {
         Effect::Permit => "permit",
         Effect::Forbid => "forbid",
@@ -171,7 +176,7 @@ fn text(
         quoted(role.name.as_str()),
         action_scope(&part.actions),
     );
-    for condition in selectors(rule, effect, part).iter().chain(more) {
+    for condition in conditions {
         cedar.push_str("\nwhen { ");
         cedar.push_str(condition);
         cedar.push_str(" }");
@@ -219,9 +224,9 @@ fn selectors(rule: &Rule, effect: Effect, part: &Part<'_>) -> Vec<String> {
 }
 
 /// What a role asks for beside its rules; a deny holds whatever the circumstances.
-fn conditions_of(conditions: &Conditions, effect: Effect) -> (Effect, Vec<String>) {
+fn conditions_of(conditions: &Conditions, effect: Effect) -> Vec<String> {
     if effect == Effect::Forbid {
-        return (effect, Vec::new());
+        return Vec::new();
     }
     let mut all = Vec::new();
     if let Some(age) = conditions.second_factor_max_age {
@@ -247,7 +252,7 @@ fn conditions_of(conditions: &Conditions, effect: Effect) -> (Effect, Vec<String
     if let Some(pattern) = &conditions.ticket {
         all.push(format!("context.tickets.contains({})", quoted(pattern)));
     }
-    (effect, all)
+    all
 }
 
 fn pattern_condition(effect: Effect, part: &Part<'_>) -> Option<String> {

@@ -220,6 +220,11 @@ impl<'a> Case<'a> {
         self.detail = detail;
     }
 
+    /// The same case, of another kind of action.
+    pub(crate) fn with_kind(&mut self, kind: ActionKind) {
+        self.kind = kind;
+    }
+
     fn judge(&self, login: &Login, grant: Granted<'_>, second_factor_age: Option<i64>) -> Verdict {
         let circumstances = self.circumstances(login, grant, second_factor_age);
         let mut sum = Verdict::Refused(Vec::new());

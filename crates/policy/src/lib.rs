@@ -24,6 +24,7 @@ mod like;
 mod limits;
 mod policies;
 mod raw;
+mod reach;
 mod slice;
 mod views;
 mod who_can;
@@ -38,5 +39,6 @@ pub use limits::{
     MAX_POLICY_TOKENS, MAX_RULES_PER_ROLE,
 };
 pub use policies::{BUILTIN, CompileError, Policies, PolicyInForce, PolicySource, Problem, SCHEMA};
+pub use reach::{ReachTable, Reached, Reaches};
 pub use slice::MAX_CACHED_SLICES;
 pub use who_can::{Reach, WhoCan, who_can};

@@ -93,15 +93,65 @@ fn reaches(
     action: ActionKind,
     now: Timestamp,
 ) -> Vec<WhoCan> {
-    let who = Authentication {
-        user: subject.user.name.clone(),
-        factors: Vec::new(),
-        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    };
+    let who = anyone(subject.user);
     let compiled = &policies.compiled;
     let Ok(mut case) = Case::for_anyone(compiled, facts, subject, &who, action, now) else {
         return Vec::new();
     };
+    let ways = ways(policies, &mut case, subject, action);
+    if ways.is_empty() {
+        return Vec::new();
+    }
+    let held = facts.roles_of(&subject.user.name);
+    let entry = |way: Way| {
+        let via = way.ids.iter().filter_map(|id| {
+            let policy = policies.policy(id)?;
+            let held_by = match &policy.source {
+                PolicySource::Role(role) => held.get(role).cloned().unwrap_or_default(),
+                PolicySource::Policy(_) | PolicySource::BuiltIn => Vec::new(),
+            };
+            Some(PolicyReason { policy, held_by })
+        });
+        WhoCan {
+            user: subject.user.name.clone(),
+            reach: way.reach,
+            logins: way.logins,
+            via: via.collect(),
+            under: way.under,
+            only: way.only,
+            except: way.except,
+        }
+    };
+    ways.into_iter().map(entry).collect()
+}
+
+/// Someone without a second factor, from nowhere.
+pub(crate) fn anyone(user: &User) -> Authentication {
+    Authentication {
+        user: user.name.clone(),
+        factors: Vec::new(),
+        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// How somebody does an action on a target.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) reach: Reach,
+    pub(crate) logins: Vec<Login>,
+    ids: BTreeSet<String>,
+    pub(crate) under: Vec<String>,
+    pub(crate) only: Vec<String>,
+    pub(crate) except: Vec<String>,
+}
+
+/// One for each reach, best first. The case is asked about that action.
+pub(crate) fn ways(
+    policies: &Policies,
+    case: &mut Case<'_>,
+    subject: Subject<'_>,
+    action: ActionKind,
+) -> Vec<Way> {
     let mut by_reach: BTreeMap<Reach, (Vec<Login>, BTreeSet<String>)> = BTreeMap::new();
     let samples = samples(policies, subject, action);
     for login in &subject.target.ssh.logins {
@@ -124,27 +174,15 @@ fn reaches(
             ids.extend(reasons.remove(&reach).unwrap_or_default());
         }
     }
-    let held = facts.roles_of(&subject.user.name);
-    let entry = |(reach, (logins, ids)): (Reach, (Vec<Login>, BTreeSet<String>))| {
-        let via = ids.iter().filter_map(|id| {
-            let policy = policies.policy(id)?;
-            let held_by = match &policy.source {
-                PolicySource::Role(role) => held.get(role).cloned().unwrap_or_default(),
-                PolicySource::Policy(_) | PolicySource::BuiltIn => Vec::new(),
-            };
-            Some(PolicyReason { policy, held_by })
-        });
-        WhoCan {
-            user: subject.user.name.clone(),
-            reach,
-            logins,
-            via: via.collect(),
-            under: under(policies, &ids),
-            only: only(policies, subject.user, &ids),
-            except: patterns(policies, subject, action, Effect::Forbid).into_iter().collect(),
-        }
+    let way = |(reach, (logins, ids)): (Reach, (Vec<Login>, BTreeSet<String>))| Way {
+        reach,
+        logins,
+        under: under(policies, &ids),
+        only: only(policies, subject.user, &ids),
+        except: patterns(policies, subject, action, Effect::Forbid).into_iter().collect(),
+        ids,
     };
-    by_reach.into_iter().map(entry).collect()
+    by_reach.into_iter().map(way).collect()
 }
 
 /// The conditions of the roles behind these permits; none if one of them is without.

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use organisation::*;
 use portcullis_domain::{
-    Access, Action, ActionKind, Decision, Facts, LockSubject, Login, Query, Resource, Role, Rule,
-    Tier,
+    Access, Action, ActionKind, Decision, Facts, LockSubject, Login, PolicyText, Query, Resource,
+    Role, Rule, SeparationMode, SeparationOfDuties, Tier,
 };
-use portcullis_policy::{Policies, compile_role, decide};
+use portcullis_policy::{Policies, ReachTable, compile_role, decide, who_can};
 use proptest::prelude::*;
 
 /// A text as hostile as one can be in a role: quotes, escapes, stars, Cedar, any character.
@@ -97,6 +97,60 @@ fn with_role(role: Role) -> Facts {
     facts.insert(Resource::RoleAssignment(assignment("rita-random", "random", ["rita"], set([]))));
     facts.insert(Resource::Role(role));
     facts
+}
+
+/// Somebody holds one random role, somebody the other, two both, one of them by a group; with what
+/// sets people and targets apart: grants, locks, raw policies, roles kept apart.
+fn crowd(mut roles: [Role; 2], apart: u8) -> Facts {
+    let mut facts = facts();
+    for (role, name) in roles.iter_mut().zip(["random", "other"]) {
+        role.name = name.parse().unwrap();
+        facts.insert(Resource::Role(role.clone()));
+    }
+    for (name, role) in [("ann", "random"), ("ben", "other"), ("cem", "random"), ("cem", "other")] {
+        let given = assignment(&format!("{name}-{role}"), role, [name], set([]));
+        facts.insert(Resource::User(user(name, set([]))));
+        facts.insert(Resource::RoleAssignment(given));
+    }
+    facts.insert(Resource::User(user("dora", set(["leads"]))));
+    for role in ["random", "other"] {
+        let given = assignment(&format!("leads-{role}"), role, [], set(["leads"]));
+        facts.insert(Resource::RoleAssignment(given));
+    }
+    for name in ["dev-db", "dev-cache"] {
+        facts.insert(Resource::Target(target(name, "development", "data", &["root"])));
+    }
+    if apart & 1 != 0 {
+        facts.grants.insert("cem".parse().unwrap(), vec![grant("cem", "prod-web")]);
+    }
+    if apart & 2 != 0 {
+        facts.locks.push(lock(LockSubject::Role("random".parse().unwrap())));
+    }
+    if apart & 4 != 0 {
+        let cedar = "permit (principal in Group::\"leads\", action, resource) when { resource.hasTag(\"team\") && resource.getTag(\"team\") == \"data\" };";
+        facts.insert(Resource::Policy(raw("leads", cedar)));
+    }
+    if apart & 8 != 0 {
+        let cedar = "forbid (principal == User::\"ann\", action, resource) when { resource.name like \"dev-d*\" };";
+        facts.insert(Resource::Policy(raw("ann", cedar)));
+    }
+    if apart & 16 != 0 {
+        facts.insert(Resource::SeparationOfDuties(SeparationOfDuties {
+            name: "one-of-two".parse().unwrap(),
+            description: None,
+            roles: set(["random", "other"]),
+            mode: SeparationMode::Dynamic,
+        }));
+    }
+    facts
+}
+
+fn set_of(texts: Vec<String>) -> BTreeSet<String> {
+    texts.into_iter().collect()
+}
+
+fn raw(name: &str, cedar: &str) -> PolicyText {
+    PolicyText { name: name.parse().unwrap(), description: None, cedar: cedar.to_owned() }
 }
 
 fn allows(facts: &Facts, query: &Query) -> Option<Login> {
@@ -219,6 +273,45 @@ proptest! {
             environment.tier = Tier::Production;
         }
         prop_assert!(allows(&facts, &query).is_none());
+    }
+
+    #[test]
+    fn the_table_of_reach_is_what_who_can_says_of_everyone(
+        first in roles(),
+        second in roles(),
+        apart in 0..32u8,
+    ) {
+        let facts = crowd([first, second], apart);
+        let policies = Policies::compile(&facts).unwrap();
+        let mut table = ReachTable::new(&policies, &facts, NOW);
+        let mut expected: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        for target in facts.targets.keys() {
+            for kind in ActionKind::ALL {
+                for found in who_can(&policies, &facts, kind, target, NOW) {
+                    let bounds = (set_of(found.only), set_of(found.except), set_of(found.under));
+                    for login in found.logins {
+                        let said = format!("{kind} {login} {:?} {bounds:?}", found.reach);
+                        let pair = (found.user.clone(), target.clone());
+                        expected.entry(pair).or_default().insert(said);
+                    }
+                }
+            }
+        }
+        for user in facts.users.keys() {
+            for target in facts.targets.keys() {
+                let reaches = table.of(user, target);
+                let cells = reaches.iter().flat_map(|(kind, accounts)| {
+                    accounts.iter().map(move |(login, reached)| {
+                        let bounds =
+                            (reached.only.clone(), reached.except.clone(), reached.under.clone());
+                        format!("{kind} {login} {:?} {bounds:?}", reached.reach)
+                    })
+                });
+                let cells: BTreeSet<String> = cells.collect();
+                let said = expected.remove(&(user.clone(), target.clone())).unwrap_or_default();
+                prop_assert_eq!(cells, said, "{} on {}", user, target);
+            }
+        }
     }
 
     #[test]

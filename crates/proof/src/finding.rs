@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::item::{Item, may_fail};
 use crate::question::Asker;
 use crate::run::Run;
+use crate::witness::applies;
 use crate::world;
 
 /// What is odd.
@@ -37,9 +38,9 @@ pub struct Finding {
     pub message: String,
 }
 
-/// Most different policies the solver is asked about; role policies that differ only in their role
-/// count once.
-const MAX_INSPECTED: usize = 256;
+/// Most different policies that are inspected; role policies that differ only in their role count
+/// once.
+const MAX_INSPECTED: usize = 16_384;
 
 /// Policies to inspect that mean the same.
 struct Alike<'a> {
@@ -108,6 +109,13 @@ fn inspect(
                question: &dyn Fn(&mut Asker<'_>, ActionKind) -> Option<bool>| {
         kinds().all(|kind| question(asker, kind) == Some(true))
     };
+    // Most policies apply, and that can be shown without the solver.
+    let permit = Policy::parse(Some(PolicyId::new("asked about")), as_permit(&item.text)).ok()?;
+    let stopping: Vec<&Policy> = forbids.iter().map(|forbid| &forbid.policy).collect();
+    let stopping = if item.effect == Effect::Permit { stopping } else { Vec::new() };
+    if applies(run.ground.facts, item, &permit, &stopping) {
+        return None;
+    }
     if all(asker, &|asker, kind| never(run, asker, kind, &alike.text, &[], item)) {
         let message = "it applies to no request there can be; its conditions contradict each other or the resources";
         return Some((FindingKind::NeverApplies, message));
@@ -118,6 +126,10 @@ fn inspect(
         return Some((FindingKind::AlwaysForbidden, message));
     }
     None
+}
+
+fn as_permit(text: &str) -> String {
+    text.replacen("forbid", "permit", 1)
 }
 
 /// Whether no request of this kind matches the text and passes the forbids.
@@ -134,7 +146,7 @@ fn never(
     let mut named = item.named.clone();
     named.extend(forbids.iter().flat_map(|forbid| forbid.named.iter().cloned()));
     let world = world::conditions(run.ground.facts, &named, true);
-    let text = text.replacen("forbid", "permit", 1);
+    let text = as_permit(text);
     let mut parts = vec![text.as_str(), &world];
     parts.extend(forbids.iter().map(|forbid| forbid.text.as_str()));
     let key = run.memory.key("never applies", kind, &parts);

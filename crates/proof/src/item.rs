@@ -1,12 +1,15 @@
 //! Policies in force, as far as questions about them go.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicyId};
 use portcullis_domain::{ActionKind, Excepted, Exception, Facts, Rule, Timestamp};
 use portcullis_policy::{Effect, Policies, PolicyInForce, PolicySource, compile_role};
 use serde_json::Value;
 
+use crate::memory::Known;
 use crate::world::class;
 
 /// What every action's context has, with the same types. A policy that reads nothing else of it
@@ -28,18 +31,39 @@ pub(crate) struct Item {
     pub(crate) id: String,
     pub(crate) source: PolicySource,
     pub(crate) effect: Effect,
-    pub(crate) policy: Policy,
-    pub(crate) kinds: BTreeSet<ActionKind>,
-    pub(crate) specific: bool,
-    pub(crate) named: BTreeSet<EntityUid>,
+    parsed: Arc<Parsed>,
     /// The text without remarks: what it means.
     pub(crate) text: String,
     /// The role it is of and the rule it comes from.
     pub(crate) rule: Option<(EntityUid, Rule)>,
+    /// The conditions of a role's policy, all of which must be true.
+    pub(crate) conditions: Vec<String>,
+}
+
+/// A policy's text, read.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) policy: Policy,
+    pub(crate) kinds: BTreeSet<ActionKind>,
+    /// Its meaning is not the same for every kind of action.
+    pub(crate) specific: bool,
+    pub(crate) named: BTreeSet<EntityUid>,
+}
+
+impl Deref for Item {
+    type Target = Parsed;
+
+    fn deref(&self) -> &Parsed {
+        &self.parsed
+    }
 }
 
 /// Every policy in force, in the order `Policies::all` has them.
-pub(crate) fn items(facts: &Facts, policies: &Policies) -> Result<Vec<Item>, String> {
+pub(crate) fn items(
+    facts: &Facts,
+    policies: &Policies,
+    known: &Known,
+) -> Result<Vec<Item>, String> {
     let mut rules = std::collections::BTreeMap::new();
     for role in facts.roles.values() {
         for made in compile_role(role) {
@@ -47,12 +71,20 @@ pub(crate) fn items(facts: &Facts, policies: &Policies) -> Result<Vec<Item>, Str
                 Effect::Permit => role.allow.get(made.rule),
                 Effect::Forbid => role.deny.get(made.rule),
             };
-            rules.insert(made.id, rule.cloned());
+            rules.insert(made.id, (rule.cloned(), made.conditions));
         }
     }
     let item = |found: PolicyInForce| {
-        let policy = Policy::parse(Some(PolicyId::new(&found.id)), &found.text)
-            .map_err(|error| format!("`{}` does not parse: {error}", found.id))?;
+        let parsed = known.parsed(&format!("{}\n{}", found.id, found.text), || {
+            let policy = Policy::parse(Some(PolicyId::new(&found.id)), &found.text)
+                .map_err(|error| format!("`{}` does not parse: {error}", found.id))?;
+            Ok(Parsed {
+                kinds: kinds_of(&policy),
+                specific: is_specific(&policy),
+                named: policy.entity_literals().into_iter().collect(),
+                policy,
+            })
+        })?;
         let role = match &found.source {
             PolicySource::Role(name) => {
                 let uid = format!("Role::{}", portcullis_policy::quoted(name.as_str()));
@@ -60,17 +92,15 @@ pub(crate) fn items(facts: &Facts, policies: &Policies) -> Result<Vec<Item>, Str
             }
             _ => None,
         };
-        let rule = rules.remove(&found.id).flatten();
+        let (rule, conditions) = rules.remove(&found.id).unwrap_or_default();
         Ok(Item {
-            kinds: kinds_of(&policy),
-            specific: is_specific(&policy),
-            named: policy.entity_literals().into_iter().collect(),
+            parsed,
             text: bare(&found.text),
             rule: role.zip(rule),
+            conditions,
             id: found.id,
             source: found.source,
             effect: found.effect,
-            policy,
         })
     };
     policies.all().into_iter().map(item).collect()
@@ -87,6 +117,12 @@ impl Item {
     /// What it permits at most, by environments alone: everything of the environments' classes.
     /// `None` where that says nothing about it.
     pub(crate) fn widened(&self, facts: &Facts) -> Option<String> {
+        let any = self.classes(facts)?;
+        Some(format!("permit (principal, action, resource) when {{ {any} }};"))
+    }
+
+    /// The condition that says of which classes the environments are that it names.
+    pub(crate) fn classes(&self, facts: &Facts) -> Option<String> {
         let (_, rule) = self.rule.as_ref()?;
         let by_name = rule.environments.iter();
         let by_target = rule.targets.iter().filter_map(|name| facts.targets.get(name));
@@ -100,21 +136,25 @@ impl Item {
         let classes: BTreeSet<String> =
             rooms.into_iter().filter_map(|name| facts.environments.get(name)).map(class).collect();
         let any = classes.into_iter().collect::<Vec<_>>().join(" || ");
-        let any = if any.is_empty() { "false" } else { &any };
-        Some(format!("permit (principal, action, resource) when {{ {any} }};"))
+        Some(if any.is_empty() { "false".to_owned() } else { any })
     }
 
     /// It without the role it is given by, where that cannot matter: who holds a role that
     /// nothing else in the question names may be anyone.
     pub(crate) fn for_anyone(&self, named: &BTreeSet<EntityUid>) -> String {
-        // Which roles a named person holds is known.
-        let person = named.iter().any(|uid| uid.type_name().basename() == "User");
         match &self.rule {
-            Some((role, _)) if !person && !named.contains(role) => {
+            Some((role, _)) if self.is_for_anyone(named) => {
                 self.text.replacen(&format!("principal in {role}"), "principal", 1)
             }
             _ => self.text.clone(),
         }
+    }
+
+    /// Whether the role it is given by cannot matter to a question that names these.
+    pub(crate) fn is_for_anyone(&self, named: &BTreeSet<EntityUid>) -> bool {
+        // Which roles a named person holds is known.
+        let person = named.iter().any(|uid| uid.type_name().basename() == "User");
+        self.rule.as_ref().is_some_and(|(role, _)| !person && !named.contains(role))
     }
 
     /// The exception that lets it break an invariant now.

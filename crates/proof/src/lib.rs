@@ -10,8 +10,8 @@
 //! as the facts have them ([`assumptions`](crate) in `world.rs`).
 //!
 //! How it stays fast: forbids alone often suffice, whatever the permits are; where they do not,
-//! permits are asked about one by one, but only once for all that differ in what cannot matter
-//! (see `run.rs`), and never again while the question is the same.
+//! permits are asked about together and without what cannot matter, then one by one (see `run.rs`
+//! and `together.rs`), and never again while the question is the same.
 //!
 //! Architecture invariant: names Cedar besides the policy crate because questions are built of its
 //! syntax; never decides. Blocks its thread: callers keep it off async threads.
@@ -27,7 +27,9 @@ mod report;
 mod run;
 mod solver;
 mod statement;
+mod together;
 mod touch;
+mod witness;
 mod work;
 mod world;
 

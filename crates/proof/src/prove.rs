@@ -1,7 +1,7 @@
 //! [`Prover`]: facts in, report out. Holds what was proved and where the solver is; which questions
 //! are asked is `run.rs`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use portcullis_domain::{Facts, Timestamp};
@@ -63,12 +63,13 @@ impl Prover {
                 ..Report::default()
             },
             Ok((symbols, solver, items)) => {
-                let asked = AtomicUsize::new(0);
+                let (asked, waited) = (AtomicUsize::new(0), AtomicU64::new(0));
                 let bench = Bench {
                     symbols,
                     settings: &self.settings,
                     until: began + self.settings.in_total,
                     asked: &asked,
+                    waited: &waited,
                 };
                 let memory = Memory::new(&self.known, solver);
                 let ground = Ground { facts, policies, now };
@@ -81,6 +82,7 @@ impl Prover {
                     findings,
                     asked: asked.load(Ordering::Relaxed),
                     remembered: run.memory.hits(),
+                    solver_milliseconds: waited.load(Ordering::Relaxed) / 1000,
                     milliseconds: 0,
                 }
             }
@@ -100,7 +102,7 @@ impl Prover {
         if policies.revision() != facts.revision {
             return Err("the policies are of another revision than the facts".to_owned());
         }
-        Ok((symbols, solver, items(facts, policies)?))
+        Ok((symbols, solver, items(facts, policies, &self.known)?))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cedar_policy::{EntityUid, Policy, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::err::Error as SymbolicError;
@@ -59,11 +59,13 @@ pub(crate) struct Asker<'a> {
     compiler: Option<CedarSymCompiler<Script>>,
     /// Questions that went to the solver.
     pub(crate) asked: usize,
+    /// How long it was waited for.
+    pub(crate) waited: Duration,
 }
 
 impl<'a> Asker<'a> {
     pub(crate) fn new(symbols: &'a Symbols, settings: &'a SolverSettings, until: Instant) -> Self {
-        Self { symbols, settings, until, compiler: None, asked: 0 }
+        Self { symbols, settings, until, compiler: None, asked: 0, waited: Duration::ZERO }
     }
 
     /// A request of this kind that `policies` allow and `condition` (a permit) matches, if there
@@ -114,12 +116,14 @@ impl<'a> Asker<'a> {
             None => {
                 let process = Process::start(self.settings, self.until);
                 let process = process.map_err(|error| error.to_string())?;
-                let script = Script { process, text: Vec::new(), failure: None };
+                let script =
+                    Script { process, text: Vec::new(), failure: None, waited: Duration::ZERO };
                 CedarSymCompiler::new(script).map_err(|error| error.to_string())?
             }
         };
         self.asked += 1;
         let answer = finish(question(&mut compiler));
+        self.waited += std::mem::take(&mut compiler.solver_mut().waited);
         match answer {
             Ok(answer) => {
                 self.compiler = Some(compiler);
@@ -161,12 +165,17 @@ struct Script {
     text: Vec<u8>,
     /// Why the process had no answer.
     failure: Option<SolverError>,
+    /// How long it was waited for.
+    waited: Duration,
 }
 
 impl Script {
     fn put(&mut self, model: bool) -> Result<Answer, Foreign> {
         let text = std::mem::take(&mut self.text);
-        self.process.ask(&text, model).map_err(|error| {
+        let began = Instant::now();
+        let answer = self.process.ask(&text, model);
+        self.waited += began.elapsed();
+        answer.map_err(|error| {
             let foreign = Foreign::Solver(error.to_string());
             self.failure = Some(error);
             foreign

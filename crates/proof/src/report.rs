@@ -105,6 +105,9 @@ pub struct Report {
     pub remembered: usize,
     /// How long it took, in milliseconds.
     pub milliseconds: u64,
+    /// How long solvers were waited for, in milliseconds, all processes together.
+    #[serde(default)]
+    pub solver_milliseconds: u64,
 }
 
 impl Report {

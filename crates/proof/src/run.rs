@@ -7,10 +7,12 @@
 //!    matter, however many there are.
 //! 2. As if a permit let everything through in the environments it names. Permits that name
 //!    environments of the same kind share the question.
-//! 3. The permit itself, without the role that gives it where that cannot matter. Permits that
+//! 3. As if a permit asked for nothing that the invariant does not look at. Permits that are left
+//!    share questions, halved until each is proved or alone (`together.rs`).
+//! 4. The permit itself, without the role that gives it where that cannot matter. Permits that
 //!    differ in nothing else share the question.
 //!
-//! Only the third can find a counterexample. A forbid of a role counts once a model turns up that
+//! Only the fourth can find a counterexample. A forbid of a role counts once a model turns up that
 //! `decide` refuses because of it; then the question is asked again with it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,19 +52,19 @@ pub(crate) struct Run<'a> {
 }
 
 /// An invariant for kinds of action that make no difference to it.
-struct Case<'a> {
-    statement: &'a Statement,
+pub(crate) struct Case<'a> {
+    pub(crate) statement: &'a Statement,
     index: usize,
-    kind: ActionKind,
-    kinds: BTreeSet<ActionKind>,
-    forbids: Vec<&'a Item>,
+    pub(crate) kind: ActionKind,
+    pub(crate) kinds: BTreeSet<ActionKind>,
+    pub(crate) forbids: Vec<&'a Item>,
 }
 
 /// Permits that share a question.
-struct Shared<'a> {
-    case: &'a Case<'a>,
-    text: String,
-    items: Vec<&'a Item>,
+pub(crate) struct Shared<'a> {
+    pub(crate) case: &'a Case<'a>,
+    pub(crate) text: String,
+    pub(crate) items: Vec<&'a Item>,
 }
 
 /// What came of a question about permits.
@@ -157,7 +159,7 @@ impl<'a> Run<'a> {
             .filter(|(_, stopped)| *stopped != Some(Ok(true)))
             .map(|(shared, _)| shared)
             .collect();
-        let exact = self.one_by_one(&rest, &left);
+        let exact = self.put_together(&rest, self.one_by_one(&rest, &left));
         let found: Vec<AtomicUsize> = statements.iter().map(|_| AtomicUsize::new(0)).collect();
         let answers = self.bench.each(&exact, |asker, shared| {
             let enough = found.get(shared.case.index);
@@ -166,6 +168,9 @@ impl<'a> Run<'a> {
                 return Answer::Unproved(why, None);
             }
             let answer = self.exact(asker, shared);
+            if matches!(answer, Answer::Proved) {
+                self.memory.learn(self.key_of(shared));
+            }
             if let (Answer::Broken(_), Some(found)) = (&answer, enough) {
                 found.fetch_add(1, Ordering::Relaxed);
             }
@@ -310,7 +315,7 @@ impl<'a> Run<'a> {
         permits.filter(|item| !item.kinds.is_disjoint(&case.kinds))
     }
 
-    fn named(&self, statement: &Statement, forbids: &[&Item]) -> BTreeSet<EntityUid> {
+    pub(crate) fn named(&self, statement: &Statement, forbids: &[&Item]) -> BTreeSet<EntityUid> {
         let of_forbids = forbids.iter().flat_map(|item| item.named.iter());
         statement.named.iter().chain(of_forbids).cloned().collect()
     }
@@ -333,16 +338,41 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether no request that `permit` lets through breaks the case's invariant.
-    fn stops(
+    /// Whether no request that `permit` lets through breaks the case's invariant. For steps that
+    /// are followed by another: what was no proof once is not asked again.
+    pub(crate) fn stops(
         &self,
         asker: &mut Asker<'_>,
         case: &Case<'_>,
         permit: &str,
         more: &BTreeSet<EntityUid>,
     ) -> Result<bool, String> {
+        let (key, _) = self.question(case, case.kind, permit, more, &case.forbids);
+        if self.memory.is_open(&key) {
+            return Ok(false);
+        }
         let found = self.ask(asker, case, case.kind, permit, more, &case.forbids)?;
+        if found.is_some() {
+            self.memory.leave_open(key);
+        }
         Ok(found.is_none())
+    }
+
+    /// The digest of a question, and what it takes for granted.
+    fn question(
+        &self,
+        case: &Case<'_>,
+        kind: ActionKind,
+        permit: &str,
+        named: &BTreeSet<EntityUid>,
+        forbids: &[&Item],
+    ) -> ([u8; 32], String) {
+        let mut all = self.named(case.statement, forbids);
+        all.extend(named.iter().cloned());
+        let world = world::conditions(self.ground.facts, &all, !case.statement.asks_for_roles);
+        let mut parts = vec![case.statement.cedar.as_str(), &world, permit];
+        parts.extend(forbids.iter().map(|item| item.text.as_str()));
+        (self.memory.key("is stopped", kind, &parts), world)
     }
 
     fn ask(
@@ -354,12 +384,7 @@ impl<'a> Run<'a> {
         named: &BTreeSet<EntityUid>,
         forbids: &[&Item],
     ) -> Result<Option<Box<Env>>, String> {
-        let mut all = self.named(case.statement, forbids);
-        all.extend(named.iter().cloned());
-        let world = world::conditions(self.ground.facts, &all, !case.statement.asks_for_roles);
-        let mut parts = vec![case.statement.cedar.as_str(), &world, permit];
-        parts.extend(forbids.iter().map(|item| item.text.as_str()));
-        let key = self.memory.key("is stopped", kind, &parts);
+        let (key, world) = self.question(case, kind, permit, named, forbids);
         if self.memory.knows(&key) {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! Questions side by side: a few threads, each with a solver of its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, scope};
 use std::time::Instant;
@@ -21,6 +21,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) until: Instant,
     /// Questions that went to a solver.
     pub(crate) asked: &'a AtomicUsize,
+    /// How long solvers were waited for, in microseconds, all workers together.
+    pub(crate) waited: &'a AtomicU64,
 }
 
 impl Bench<'_> {
@@ -43,6 +45,8 @@ impl Bench<'_> {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             }
             self.asked.fetch_add(asker.asked, Ordering::Relaxed);
+            let waited = u64::try_from(asker.waited.as_micros()).unwrap_or(u64::MAX);
+            self.waited.fetch_add(waited, Ordering::Relaxed);
         };
         scope(|threads| {
             for number in 0..self.settings.processes.clamp(1, 16).min(tasks.len()) {
