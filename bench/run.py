@@ -19,6 +19,7 @@ from pathlib import Path
 import crowd
 import evidence
 import figures
+import reasoning
 import terminal
 import transfers
 from stage import CIPHER, KEX, Stage
@@ -51,7 +52,8 @@ MEASUREMENTS = {
     "stalled": crowd.stalled,
     "sessions": crowd.sessions,
 }
-NAMES = (*MEASUREMENTS, "decide", *evidence.ALONE)
+ALONE = {**reasoning.ALONE, **evidence.ALONE}
+NAMES = (*MEASUREMENTS, *ALONE)
 
 
 def main():
@@ -75,9 +77,7 @@ def main():
                 if name in MEASUREMENTS:
                     measure = MEASUREMENTS[name]
                     _one(name, lambda: measure(stage, size), rows, failures)
-    if "decide" in chosen:
-        _one("decide", _decide, rows, failures)
-    for name, measure in evidence.ALONE.items():
+    for name, measure in ALONE.items():
         if name in chosen:
             _one(name, lambda: measure(options.quick), rows, failures)
     machine["load after"] = _load()
@@ -97,15 +97,6 @@ def _one(name, measure, rows, failures):
         print(f"{name:<34} could not be measured: {error}", flush=True)
         if os.environ.get("PORTCULLIS_BENCH_DEBUG"):
             traceback.print_exc()
-
-
-def _decide():
-    """The policy engine alone, with the example that measures it."""
-    told = evidence.example("portcullis-policy", "decide_latency")
-    cases = {found["case"]: found for found in told if found["roles"] == 1000}
-    return [figures.Row(
-        "decide at 1,000 roles, p50", "us", 20.0, cases["warm"]["p50_us"], notes={"cases": told},
-        legs={case: [found["p50_us"]] for case, found in cases.items()})]
 
 
 def _machine(program):

@@ -4,6 +4,7 @@
 //! environment, gives a group a second role and takes a person away.
 #![allow(clippy::print_stdout, reason = "prints what it measured")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::Instant;
 
@@ -54,11 +55,15 @@ fn facts(people: usize, targets: usize, changed: bool) -> Result<Facts, Box<dyn 
     }
     for number in usize::from(changed)..people {
         let groups = [number, number * 7 + 1, number * 13 + 2].map(|n| n % APPLICATIONS);
-        let groups = groups.map(|n| format!("group-{n}")).join(", ");
-        add(format!("kind: User\nmetadata: {{name: person-{number}}}\nspec: {{groups: [{groups}]}}\n"));
+        let groups: BTreeSet<String> = groups.iter().map(|n| format!("group-{n}")).collect();
+        let groups = groups.into_iter().collect::<Vec<_>>().join(", ");
+        add(format!(
+            "kind: User\nmetadata: {{name: person-{number}}}\nspec: {{groups: [{groups}]}}\n"
+        ));
     }
     for number in 0..targets {
-        let environment = ENVIRONMENTS.get(number % ENVIRONMENTS.len()).copied().unwrap_or_default();
+        let environment =
+            ENVIRONMENTS.get(number % ENVIRONMENTS.len()).copied().unwrap_or_default();
         let application = number / ENVIRONMENTS.len() % APPLICATIONS;
         add(format!(
             "kind: Target\nmetadata: {{name: host-{number}, labels: {{app: app-{application}}}}}\nspec: {{environment: {environment}, ssh: {{host: 192.0.2.1, port: {}, logins: [deploy, root], host_keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF7i1gDGBPNq0H1v9OhKJ3n7YO9GvXVKg6sN1JXo0Wk4\"]}}}}\n",

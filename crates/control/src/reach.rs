@@ -207,7 +207,9 @@ mod tests {
 
     #[test]
     fn a_change_of_one_account_is_a_row_of_that_account() {
-        let rows = |old, new| changed_accounts(ActionKind::Shell, old, new);
+        fn rows(old: &BTreeMap<Login, Cell>, new: &BTreeMap<Login, Cell>) -> Vec<Change> {
+            changed_accounts(ActionKind::Shell, old, new)
+        }
         let any = cell(How::AfterApproval, &[], &[]);
         let of = |logins: &[&str]| -> BTreeMap<Login, Cell> {
             logins.iter().map(|login| (login.parse().unwrap(), any.clone())).collect()

@@ -24,7 +24,7 @@ use portcullis_policy::{Policies, decide};
 const POLICIES_PER_ROLE: usize = 2;
 /// Assignments of one person.
 const ASSIGNMENTS_PER_PERSON: usize = 10;
-const ROUNDS: usize = 100_000;
+const ROUNDS: usize = 30_000;
 /// Pairs that are asked about again and again: fewer than are kept.
 const WARM_PAIRS: usize = 1000;
 /// Decisions of one connection: the sign-in, the shell, files and commands.
@@ -91,12 +91,8 @@ fn organisation_of(roles: usize, assignments: usize) -> (Facts, Vec<Query>) {
             facts.insert(Resource::User(user(&name, set(["developers"]))));
         }
         let number = (person * 7 + n * 13) % roles;
-        let given = assignment(
-            &format!("gives-{n}"),
-            &format!("role-{number}"),
-            [name.as_str()],
-            set([]),
-        );
+        let given =
+            assignment(&format!("gives-{n}"), &format!("role-{number}"), [name.as_str()], set([]));
         facts.insert(Resource::RoleAssignment(given));
         let host = format!("host-{number}");
         let mut asked = query(&name, &host, Some("deploy"), exec("systemctl status x"));

@@ -1,10 +1,12 @@
 //! The policies of one revision: parsed, validated in strict mode, immutable, indexed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
-use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    Entity, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use portcullis_domain::resource::{Kind, ResourceKey};
 use portcullis_domain::{
     ActionKind, Environment, EnvironmentName, Facts, GroupName, PolicyName, PolicyText, Role,
@@ -148,6 +150,8 @@ pub(crate) struct Compiled {
     /// Whether some role has conditions.
     pub(crate) conditional: bool,
     pub(crate) slices: Slices,
+    /// Targets with their environments as entities, at most one for each target.
+    pub(crate) places: RwLock<HashMap<TargetName, Arc<[Entity; 2]>>>,
     pub(crate) sources: Sources,
     assignments: BTreeMap<RoleName, RoleAssignment>,
     texts: BTreeMap<PolicyName, PolicyText>,
@@ -269,6 +273,7 @@ impl Compiled {
             targets: facts.targets.clone(),
             environments: facts.environments.clone(),
             slices: Slices::default(),
+            places: RwLock::default(),
             sources: Sources::default(),
             assignments: facts.assignments.clone(),
             texts: facts.policies.clone(),

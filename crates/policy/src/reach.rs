@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use portcullis_domain::{
-    ActionKind, Environment, EnvironmentName, Facts, Grant, Lock, LockSubject, Login, RoleName, Target,
-    TargetName, Timestamp, User, UserName,
+    ActionKind, Environment, EnvironmentName, Facts, Grant, Lock, LockSubject, Login, RoleName,
+    Target, TargetName, Timestamp, User, UserName,
 };
 
 use crate::decide::Case;
@@ -201,9 +201,7 @@ impl<'a> ReachTable<'a> {
         let reads_moments = texts.any(|text| text.contains("hours") || text.contains("tickets"));
         let (groups, roles, users) = (named("Group"), named("Role"), named("User"));
         for user in self.facts.users.values() {
-            let keeps = |lock: &Lock| {
-                matches!(&lock.subject, LockSubject::User(name) if *name == user.name)
-            };
+            let keeps = |lock: &Lock| matches!(&lock.subject, LockSubject::User(name) if *name == user.name);
             if user.disabled || in_force().any(keeps) {
                 continue;
             }

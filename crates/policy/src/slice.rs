@@ -2,10 +2,10 @@
 //!
 //! A slice is sound because it leaves out only policies whose scope or selectors cannot match the
 //! person, the target or the action; Cedar would have passed over them without evaluating their
-//! conditions. The cache is bounded: when a shard is full it starts afresh.
+//! conditions. The cache is bounded: when a shard is full the slice made first goes.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -29,7 +29,38 @@ const SHARDS: usize = 16;
 /// Most (person, target) pairs whose slices are kept.
 pub const MAX_CACHED_SLICES: usize = 4096;
 
-type Shard = HashMap<UserName, HashMap<TargetName, Arc<Slice>>>;
+#[derive(Debug, Default)]
+struct Shard {
+    slices: HashMap<UserName, HashMap<TargetName, Arc<Slice>>>,
+    /// In the order they were made.
+    made: VecDeque<(UserName, TargetName)>,
+}
+
+impl Shard {
+    /// Keeps a slice; hands back the one that goes for it.
+    fn keep(
+        &mut self,
+        user: &UserName,
+        target: &TargetName,
+        slice: Arc<Slice>,
+    ) -> Option<Arc<Slice>> {
+        let mut gone = None;
+        if self.made.len() >= MAX_CACHED_SLICES / SHARDS
+            && let Some((user, target)) = self.made.pop_front()
+            && let Some(targets) = self.slices.get_mut(&user)
+        {
+            gone = targets.remove(&target);
+            if targets.is_empty() {
+                self.slices.remove(&user);
+            }
+        }
+        let targets = self.slices.entry(user.clone()).or_default();
+        if targets.insert(target.clone(), slice).is_none() {
+            self.made.push_back((user.clone(), target.clone()));
+        }
+        gone
+    }
+}
 
 /// The cache.
 #[derive(Debug)]
@@ -40,7 +71,7 @@ pub(crate) struct Slices {
 
 impl Default for Slices {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect();
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
         Self { hasher: RandomState::new(), shards }
     }
 }
@@ -205,16 +236,16 @@ impl Compiled {
         };
         // A panic while the lock is held leaves a complete map: inserts are the last step.
         let read = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slice) = read.get(user).and_then(|targets| targets.get(target)) {
+        if let Some(slice) = read.slices.get(user).and_then(|targets| targets.get(target)) {
             return Ok(Arc::clone(slice));
         }
         drop(read);
         let slice = Arc::new(self.fresh_slice(subject, &BTreeSet::new())?);
         let mut write = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if write.values().map(HashMap::len).sum::<usize>() >= MAX_CACHED_SLICES / SHARDS {
-            write.clear();
-        }
-        write.entry(user.clone()).or_default().insert(target.clone(), Arc::clone(&slice));
+        let gone = write.keep(user, target, Arc::clone(&slice));
+        // Taking it apart takes longer than keeping the other.
+        drop(write);
+        drop(gone);
         Ok(slice)
     }
 
@@ -233,8 +264,9 @@ impl Compiled {
         for group in &user.groups {
             put(self.group_entity(group, without));
         }
-        put(self.environment_entity(environment)?);
-        put(self.target_entity(target, environment)?);
+        for entity in self.place(target, environment)?.iter() {
+            put(entity.clone());
+        }
         put(self.user_entity(user, without));
         let (hours, tickets) = self.conditions_of(user);
         Ok(Slice {
@@ -264,6 +296,25 @@ impl Compiled {
             (window, name)
         };
         (hours.into_iter().map(named).collect(), tickets.into_iter().collect())
+    }
+
+    /// A target and its environment, made once.
+    fn place(
+        &self,
+        target: &Target,
+        environment: &Environment,
+    ) -> Result<Arc<[Entity; 2]>, String> {
+        let read = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = read.get(&target.name) {
+            return Ok(Arc::clone(known));
+        }
+        drop(read);
+        let entities =
+            [self.environment_entity(environment)?, self.target_entity(target, environment)?];
+        let place = Arc::new(entities);
+        let mut write = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        write.insert(target.name.clone(), Arc::clone(&place));
+        Ok(place)
     }
 
     fn user_entity(&self, user: &User, without: &BTreeSet<&RoleName>) -> Entity {

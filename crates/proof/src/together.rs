@@ -41,9 +41,8 @@ impl Sight {
     ) -> Self {
         let mut words: BTreeSet<String> =
             texts.flat_map(|text| words(text).map(str::to_owned)).collect();
-        let places = named
-            .iter()
-            .any(|uid| matches!(uid.type_name().basename(), "Environment" | "Target"));
+        let places =
+            named.iter().any(|uid| matches!(uid.type_name().basename(), "Environment" | "Target"));
         if places {
             // A target that is named has its labels.
             words.extend(["resource.hasTag".to_owned(), "resource.getTag".to_owned()]);
