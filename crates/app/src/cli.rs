@@ -4,6 +4,7 @@
 //! The command line holds no power of its own: on the server, too, it signs in like everyone.
 
 mod access;
+mod access_tests;
 mod account;
 mod audit;
 mod changes;
@@ -83,6 +84,8 @@ enum Command {
     #[command(flatten)]
     Prove(prove::Prove),
     #[command(flatten)]
+    AccessTests(access_tests::AccessTests),
+    #[command(flatten)]
     Changes(changes::Changes),
     #[command(flatten)]
     Explain(explain::Explain),
@@ -112,6 +115,7 @@ impl Cli {
             Command::Locks(command) => command.run(&context).await,
             Command::Resources(command) => command.run(&context).await,
             Command::Prove(command) => command.run(&context).await,
+            Command::AccessTests(command) => command.run(&context).await,
             Command::Changes(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,
             Command::Credentials(command) => command.run(&context).await,

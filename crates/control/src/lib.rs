@@ -9,6 +9,7 @@
 //! signed-in person: the command line on the server signs in like everyone else.
 
 mod access;
+mod access_tests;
 mod asking;
 mod audit;
 mod audit_proof;
@@ -54,6 +55,7 @@ use std::time::Duration;
 use portcullis_gateway::Gateway;
 use portcullis_proof::Prover;
 
+pub use access_tests::run_access_tests;
 pub use audit_proof::{EntryRef, ExportStream, entries_between, entry_meaning, plan_export, prove};
 pub use bootstrap::{BootstrapError, BootstrapUser};
 pub use error::{ControlError, ErrorKind};

@@ -304,7 +304,7 @@ fn fields_of(kind: &ChangeKind) -> String {
     }
 }
 
-fn invalid(problems: &[portcullis_resources::Problem]) -> ControlError {
+pub(crate) fn invalid(problems: &[portcullis_resources::Problem]) -> ControlError {
     let shown: Vec<String> =
         problems.iter().take(MAX_PROBLEMS_SHOWN).map(ToString::to_string).collect();
     let mut text = shown.join("\n");

@@ -7,6 +7,7 @@
 //! Architecture invariant: this crate knows no async runtime, no file, no socket, no database,
 //! no policy language. It is imported by everything and imports nothing of ours.
 
+pub mod access_test;
 pub mod action;
 pub mod approval;
 pub mod audit;

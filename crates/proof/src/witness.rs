@@ -159,7 +159,10 @@ fn context(
         ("second_factor_required", truth(asked.is_some())),
         ("second_factor_max_age", RestrictedExpression::new_long(seconds)),
         ("source", RestrictedExpression::new_ip(source)),
-        ("hours", RestrictedExpression::new_set(conditions.hours.iter().map(|w| string(&w.to_string())))),
+        (
+            "hours",
+            RestrictedExpression::new_set(conditions.hours.iter().map(|w| string(&w.to_string()))),
+        ),
         ("tickets", RestrictedExpression::new_set(conditions.ticket.iter().map(|t| string(t)))),
     ];
     match kind {

@@ -28,3 +28,18 @@ pub fn fuzz_parse(bytes: &[u8]) {
         }
     }
 }
+
+/// Anything as a file of tests: no panic, and a problem or cases.
+///
+/// # Panics
+/// Where nothing is said of a file that was refused.
+pub fn fuzz_access_tests(bytes: &[u8]) {
+    if let Err(problems) =
+        crate::parse_access_tests(&[("fuzz.test.yaml", String::from_utf8_lossy(bytes))])
+    {
+        assert!(!problems.is_empty());
+        for problem in problems {
+            let _ = problem.to_string();
+        }
+    }
+}

@@ -3,11 +3,13 @@
 //! [`parse`] reads files strictly and tells every problem with its place; [`check_references`]
 //! compares what resources say about each other; [`to_yaml`] writes the canonical form
 //! that [`parse`] reads back to the same resource; [`diff`] says what an apply would change;
-//! [`schema`] is the JSON Schema of a document for editors.
+//! [`schema`] is the JSON Schema of a document for editors. [`parse_access_tests`] reads the example
+//! requests that are kept beside resources.
 //!
 //! Architecture invariant: pure. No file is opened here, nothing is stored and no Cedar is
 //! parsed. This is the only crate that names the YAML and the schema library.
 
+mod access_test;
 mod decode;
 mod diff;
 mod document;
@@ -25,6 +27,7 @@ mod ssh_key;
 mod suggest;
 mod yaml;
 
+pub use access_test::{access_test_schema, is_test_file, parse_access_tests};
 pub use decode::LEGACY_ALGORITHMS;
 pub use diff::{Change, ChangeKind, FieldChange, diff};
 pub use located::Located;

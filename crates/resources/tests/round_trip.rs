@@ -16,7 +16,7 @@ use portcullis_domain::{
     Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget,
     Target, Tier, User,
 };
-use portcullis_resources::fuzzing::fuzz_parse;
+use portcullis_resources::fuzzing::{fuzz_access_tests, fuzz_parse};
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -123,6 +123,7 @@ fn hostile_documents_of_a_mebibyte_are_answered_in_bounded_time() {
 fn answered(bytes: &[u8]) {
     let began = Instant::now();
     fuzz_parse(bytes);
+    fuzz_access_tests(bytes);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use portcullis_control::view::ResourceFile;
-use portcullis_resources::{MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
+use portcullis_resources::{MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, is_test_file};
 
 use crate::failure::Failure;
 
@@ -12,8 +12,22 @@ use crate::failure::Failure;
 const MAX_DEPTH: usize = 16;
 
 /// Reads everything `paths` name: a directory stands for the `.yaml` and `.yml` files in and
-/// below it, `-` for standard input. Hidden files and links to directories are left out.
+/// below it, `-` for standard input. Hidden files, links to directories and tests are left out.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<ResourceFile>, Failure> {
+    let is_resource =
+        |path: &Path| path.file_name().is_none_or(|name| !is_test_file(&name.to_string_lossy()));
+    read_those(paths, is_resource)
+}
+
+/// [`read`], with the files of tests.
+pub(crate) fn read_with_tests(paths: &[PathBuf]) -> Result<Vec<ResourceFile>, Failure> {
+    read_those(paths, |_| true)
+}
+
+fn read_those(
+    paths: &[PathBuf],
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<ResourceFile>, Failure> {
     let mut found = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -23,6 +37,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<ResourceFile>, Failure> {
         let mut files = Vec::new();
         if path.is_dir() {
             collect(path, 0, &mut files)?;
+            files.retain(|file| wanted(file));
             if files.is_empty() {
                 return Err(Failure::Usage(format!(
                     "`{}` has no .yaml file; name a directory with resources",
@@ -104,12 +119,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir(root.join("deep")).unwrap();
-        for name in ["b.yaml", "a.yml", "deep/c.yaml", "note.txt", ".hidden.yaml"] {
+        for name in ["b.yaml", "a.yml", "deep/c.yaml", "note.txt", ".hidden.yaml", "b.test.yaml"] {
             std::fs::write(root.join(name), name).unwrap();
         }
         let found = read(&[root.to_owned()]).unwrap();
         let texts: Vec<_> = found.iter().map(|file| file.text.as_str()).collect();
         assert_eq!(texts, ["a.yml", "b.yaml", "deep/c.yaml"]);
+        assert_eq!(read_with_tests(&[root.to_owned()]).unwrap().len(), 4);
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(super) enum Resources {
     /// Print everything in force as YAML
     Export,
     /// Print the JSON Schema of resource files, for editors
-    Schema,
+    Schema {
+        /// Of files of tests instead
+        #[arg(long)]
+        tests: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +90,8 @@ impl Resources {
                     out.line(escape::lines(&text).trim_end())
                 })?;
             }
-            Self::Schema => out.json(&portcullis_resources::schema())?,
+            Self::Schema { tests: true } => out.json(&portcullis_resources::access_test_schema())?,
+            Self::Schema { tests: false } => out.json(&portcullis_resources::schema())?,
         }
         Ok(Outcome::Done)
     }

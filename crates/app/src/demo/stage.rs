@@ -28,6 +28,8 @@ const FILES: [(&str, &str); 3] = [
     ("people.yaml", include_str!("../../demo/people.yaml")),
     ("roles.yaml", include_str!("../../demo/roles.yaml")),
 ];
+/// Example requests, written down beside the resources: `portcullis test` runs them.
+const TESTS: (&str, &str) = ("access.test.yaml", include_str!("../../demo/access.test.yaml"));
 const TARGET: &str = include_str!("../../demo/target.yaml");
 /// How much of the node's log is shown where something went wrong, in bytes.
 const LOG_END_BYTES: usize = 4000;
@@ -197,6 +199,7 @@ impl Stage {
         for file in &files {
             write(&directory.join(&file.name), &file.text)?;
         }
+        write(&directory.join(TESTS.0), TESTS.1)?;
         let users = self.people.iter().map(Person::bootstrap).collect::<Result<Vec<_>, _>>()?;
         let author = UserName::new("demo")
             .map_err(|error| Failure::because("the demo's author is wrong", &error))?;
@@ -308,6 +311,12 @@ mod tests {
             texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let found = portcullis_resources::parse(&files).unwrap();
         assert!(found.len() > 15);
+        let file =
+            |(name, text): (&str, &str)| ResourceFile { name: name.into(), text: text.into() };
+        let resources: Vec<_> = files.into_iter().map(file).collect();
+        let now = portcullis_domain::Timestamp::from_millis(1_795_000_000_000);
+        let ran = portcullis_control::run_access_tests(&resources, &[file(TESTS)], now).unwrap();
+        assert_eq!(ran.failed, 0, "{ran:#?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod people;
 mod plan;
 mod python;
 
+mod access_tests;
 mod attacks;
 mod certificates;
 mod conditions;

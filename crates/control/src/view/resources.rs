@@ -28,6 +28,42 @@ pub struct PlanBody {
     pub expected_revision: Option<u64>,
 }
 
+/// What came of example requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessTestsView {
+    /// How many got the answer they must get.
+    pub passed: usize,
+    /// How many did not.
+    pub failed: usize,
+    /// Each case, in the order of the files.
+    pub cases: Vec<AccessTestView>,
+}
+
+/// What came of one example request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessTestView {
+    /// The file it is in.
+    pub file: String,
+    /// The line it begins at, from 1.
+    pub line: u32,
+    /// The test it belongs to.
+    pub test: String,
+    /// What it shows.
+    pub name: String,
+    /// Whether it got the answer it must get.
+    pub passed: bool,
+    /// That answer: `allow`, `step_up`, `request_access` or `deny`.
+    pub expected: String,
+    /// The answer it got.
+    pub found: String,
+    /// That answer in a sentence.
+    pub summary: String,
+    /// The policies that decided, and how.
+    pub decided_by: Vec<String>,
+    /// What is not as it must be; empty where it passed.
+    pub why: Vec<String>,
+}
+
 /// Body of `POST /v1/prove`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
