@@ -14,6 +14,7 @@ mod files;
 mod holds;
 mod locks;
 mod maintenance;
+mod markdown;
 mod prove;
 mod resources;
 mod sessions;
@@ -21,6 +22,7 @@ mod shell;
 mod sign_in;
 mod sign_ins;
 mod ssh;
+mod usage;
 
 use clap::{Parser, Subcommand};
 
@@ -41,7 +43,8 @@ use crate::failure::{Failure, Outcome};
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the node does not answer, \
 4 `plan` found changes, 5 evidence does not hold, \
-6 an invariant is broken, 7 an invariant is not proved."
+6 an invariant is broken, 7 an invariant is not proved, \
+8 `plan` found that somebody gains access to production."
 )]
 pub(crate) struct Cli {
     /// The node's API (default: where you signed in, else http://127.0.0.1:3022)
@@ -86,6 +89,8 @@ enum Command {
     #[command(flatten)]
     AccessTests(access_tests::AccessTests),
     #[command(flatten)]
+    Usage(usage::Usage),
+    #[command(flatten)]
     Changes(changes::Changes),
     #[command(flatten)]
     Explain(explain::Explain),
@@ -116,6 +121,7 @@ impl Cli {
             Command::Resources(command) => command.run(&context).await,
             Command::Prove(command) => command.run(&context).await,
             Command::AccessTests(command) => command.run(&context).await,
+            Command::Usage(command) => command.run(&context).await,
             Command::Changes(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,
             Command::Credentials(command) => command.run(&context).await,

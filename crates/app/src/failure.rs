@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Broken,
     /// An invariant is neither proved nor broken; why has been printed.
     NotProved,
+    /// `plan` found that somebody gains access to production.
+    Gains,
 }
 
 /// Why a command did not work. The text is lower case, without full stop, with the next step.
@@ -60,7 +62,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// Says what went wrong and gives the exit code: 0 done, 1 refused or failed, 2 wrong usage,
 /// 3 node unreachable, 4 `plan` found changes, 5 evidence does not hold, 6 an invariant is broken,
-/// 7 an invariant is not proved.
+/// 7 an invariant is not proved, 8 `plan` found gains in production.
 pub(crate) fn exit_code(result: Result<Outcome, Failure>) -> ExitCode {
     let (text, code) = match result {
         Ok(Outcome::Done) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
@@ -69,6 +71,7 @@ pub(crate) fn exit_code(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Disproved) => return ExitCode::from(5),
         Ok(Outcome::Broken) => return ExitCode::from(6),
         Ok(Outcome::NotProved) => return ExitCode::from(7),
+        Ok(Outcome::Gains) => return ExitCode::from(8),
         Err(Failure::Disproved(text)) => (text, 5),
         Err(Failure::Failed(text)) => (text, 1),
         Err(Failure::Usage(text)) => (text, 2),

@@ -13,6 +13,7 @@ use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::Policies;
 use portcullis_proof::{Counterexample, Proof, Report, Status, check, same_question};
 
+use crate::places::Places;
 use crate::resources::{Proposal, changes_of, compiled};
 use crate::view::{InvariantsView, PlanBody};
 use crate::{Control, ControlError, ErrorKind};
@@ -35,10 +36,12 @@ impl Control {
         let (control, snapshot) = (self.clone(), self.gateway().snapshot());
         let worked = tokio::task::spawn_blocking(move || {
             let now = control.gateway().now();
+            let mut places = Places::default();
             let after = match body {
                 Some(body) => {
                     let (_, after) = changes_of(&snapshot, &body)?;
-                    Some(compiled(&snapshot, &after)?)
+                    places = Places::of(&body);
+                    Some(compiled(&snapshot, &after, &places)?)
                 }
                 None => None,
             };
@@ -48,7 +51,8 @@ impl Control {
                     (facts, policies)
                 });
             must_make_sense(facts)?;
-            let report = control.prover().inspect(facts, policies, now);
+            let mut report = control.prover().inspect(facts, policies, now);
+            report.findings = places.placed(report.findings);
             let refused = match &after {
                 Some(_) => control.refusal(&snapshot, facts, &report),
                 None => None,

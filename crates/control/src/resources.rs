@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::{ControlAction, Facts, Kind, Resource, ResourceKey, UserName};
+use portcullis_domain::{
+    ControlAction, Facts, Kind, Resource, ResourceKey, TargetName, Tier, UserName,
+};
 use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::Policies;
+use portcullis_proof::Finding;
 use portcullis_resources::{
     Change, ChangeKind, check_references, diff, parse, to_yaml, to_yaml_file,
 };
 use portcullis_store::{ApplyError, Changes};
 use serde_json::Value;
 
+use crate::places::Places;
 use crate::reach::reach;
 use crate::second_person::Guard;
 use crate::separation::{keep_apart, not_separated};
@@ -28,6 +32,8 @@ pub(crate) struct Proposal {
     changes: Vec<Change>,
     after: BTreeMap<ResourceKey, Resource>,
     reach: Vec<ReachView>,
+    /// Whether somebody gains something in production, as it will be.
+    gains_in_production: bool,
     pub(crate) revision: u64,
     /// What is in the way of the caller applying it alone.
     pub(crate) guard: Guard,
@@ -37,6 +43,8 @@ pub(crate) struct Proposal {
     pub(crate) proof: Option<InvariantsView>,
     /// Who plays several parts that are best separate.
     not_separated: Vec<String>,
+    /// What is odd about policies and invariants in the files.
+    warnings: Vec<Finding>,
 }
 
 impl Control {
@@ -128,7 +136,14 @@ impl Control {
         // Parsing and compiling thousands of resources takes CPU time.
         let worked = tokio::task::spawn_blocking(move || {
             let (changes, after) = changes_of(&snapshot, &body)?;
-            let (facts, policies) = compiled(&snapshot, &after)?;
+            let places = Places::of(&body);
+            let (facts, policies) = compiled(&snapshot, &after, &places)?;
+            let warnings = places.placed(control.prover().oddities(
+                &facts,
+                &policies,
+                now,
+                &places.resources(),
+            ));
             // A lock passes: it must not hide on either side what someone would reach without it.
             let before = Facts { locks: Vec::new(), ..snapshot.facts.clone() };
             let reach = reach(&snapshot.policies, &before, &policies, &facts, now);
@@ -142,12 +157,16 @@ impl Control {
             Ok(Proposal {
                 changes,
                 after,
+                gains_in_production: reach
+                    .iter()
+                    .any(|row| row.gains && is_production(&facts, &row.target)),
                 reach,
                 revision,
                 guard,
                 nobody_left,
                 proof,
                 not_separated,
+                warnings,
             })
         })
         .await;
@@ -231,6 +250,7 @@ pub(crate) fn changes_of(
 pub(crate) fn compiled(
     snapshot: &Snapshot,
     after: &BTreeMap<ResourceKey, Resource>,
+    places: &Places,
 ) -> Result<(Facts, Policies), ControlError> {
     let mut facts = Facts {
         revision: snapshot.facts.revision,
@@ -238,8 +258,14 @@ pub(crate) fn compiled(
         ..Facts::default()
     };
     after.values().cloned().for_each(|resource| facts.insert(resource));
-    let policies = Policies::compile(&facts).map_err(ControlError::invalid)?;
+    let policies = Policies::compile(&facts).map_err(|error| places.uncompiled(&error))?;
     Ok((facts, policies))
+}
+
+fn is_production(facts: &Facts, target: &TargetName) -> bool {
+    let environment = facts.targets.get(target).map(|target| &target.environment);
+    let environment = environment.and_then(|name| facts.environments.get(name));
+    environment.is_some_and(|environment| environment.tier == Tier::Production)
 }
 
 /// Every resource of the facts by its key.
@@ -282,8 +308,10 @@ pub(crate) fn view(proposal: &Proposal, revision: u64) -> PlanView {
         revision,
         changes,
         reach: proposal.reach.clone(),
+        gains_in_production: proposal.gains_in_production,
         proof: proposal.proof.clone(),
         not_separated: proposal.not_separated.clone(),
+        warnings: proposal.warnings.clone(),
     }
 }
 

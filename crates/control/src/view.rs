@@ -12,6 +12,7 @@ mod map;
 mod resources;
 mod sessions;
 mod sign_ins;
+mod usage;
 
 pub use access::*;
 pub use account::*;
@@ -22,3 +23,4 @@ pub use map::*;
 pub use resources::*;
 pub use sessions::*;
 pub use sign_ins::*;
+pub use usage::*;

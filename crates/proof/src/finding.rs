@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Policy, PolicyId};
-use portcullis_domain::ActionKind;
+use portcullis_domain::{ActionKind, Facts, Kind, Never, Target};
 use portcullis_policy::{Effect, PolicySource};
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,17 @@ pub enum FindingKind {
 /// An oddity of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Its id.
+    /// The policy's id; an invariant's name.
     pub policy: String,
+    /// The resource it is of, `Kind/name`.
+    #[serde(default)]
+    pub resource: String,
+    /// The file the resource is in, where it came in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line of its name there, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// What is odd.
     pub kind: FindingKind,
     /// For people.
@@ -48,11 +57,15 @@ struct Alike<'a> {
     items: Vec<&'a Item>,
 }
 
-pub(crate) fn findings(run: &Run<'_>) -> Vec<Finding> {
+/// What is odd about the policies and invariants of these resources (`Kind/name`), or of all.
+pub(crate) fn findings(run: &Run<'_>, only: Option<&BTreeSet<String>>) -> Vec<Finding> {
+    let wanted = |resource: &str| only.is_none_or(|only| only.contains(resource));
+    let items: Vec<&Item> = run.items.iter().filter(|item| wanted(&resource_of(item))).collect();
     let mut found: Vec<Finding> =
-        run.items.iter().filter_map(|item| selects_nothing(run, item)).collect();
+        items.iter().filter_map(|item| selects_nothing(run.ground.facts, item)).collect();
+    found.extend(vacuous(run.ground.facts).filter(|finding| wanted(&finding.resource)));
     let mut alike: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
-    let declared = run.items.iter().filter(|item| item.source != PolicySource::BuiltIn);
+    let declared = items.into_iter().filter(|item| item.source != PolicySource::BuiltIn);
     let forbids = run.first_forbids(&BTreeSet::new());
     let named = forbids.iter().flat_map(|item| item.named.iter().cloned()).collect();
     for item in declared {
@@ -66,28 +79,59 @@ pub(crate) fn findings(run: &Run<'_>) -> Vec<Finding> {
     let odd = run.bench.each(&alike, |asker, one| inspect(run, asker, one, &forbids));
     for (one, kind) in alike.iter().zip(odd) {
         let Some((kind, message)) = kind.flatten() else { continue };
-        found.extend(one.items.iter().map(|item| Finding {
-            policy: item.id.clone(),
-            kind,
-            message: message.to_owned(),
-        }));
+        found.extend(one.items.iter().map(|item| of(item, kind, message)));
     }
     found.sort_by(|a, b| (&a.policy, a.kind).cmp(&(&b.policy, b.kind)));
     found.dedup_by(|a, b| a.policy == b.policy && a.kind == b.kind);
     found
 }
 
-fn selects_nothing(run: &Run<'_>, item: &Item) -> Option<Finding> {
-    let (_, rule) = item.rule.as_ref()?;
-    let selected = run.ground.facts.targets.values().any(|target| {
-        (rule.environments.is_empty() || rule.environments.contains(&target.environment))
-            && (rule.targets.is_empty() || rule.targets.contains(&target.name))
-            && rule.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
-    });
-    (!selected).then(|| Finding {
+fn of(item: &Item, kind: FindingKind, message: &str) -> Finding {
+    Finding {
         policy: item.id.clone(),
-        kind: FindingKind::SelectsNothing,
-        message: "its selectors match no target there is".to_owned(),
+        resource: resource_of(item),
+        file: None,
+        line: None,
+        kind,
+        message: message.to_owned(),
+    }
+}
+
+fn resource_of(item: &Item) -> String {
+    match &item.source {
+        PolicySource::Role(name) => format!("{}/{name}", Kind::Role),
+        PolicySource::Policy(name) => format!("{}/{name}", Kind::Policy),
+        PolicySource::BuiltIn => String::new(),
+    }
+}
+
+fn selects_nothing(facts: &Facts, item: &Item) -> Option<Finding> {
+    let (_, rule) = item.rule.as_ref()?;
+    let selected = facts.targets.values().any(|target| rule.selects(target));
+    let message = "its selectors match no target there is";
+    (!selected).then(|| of(item, FindingKind::SelectsNothing, message))
+}
+
+/// Invariants about targets there are not: they hold of themselves, and protect nothing.
+fn vacuous(facts: &Facts) -> impl Iterator<Item = Finding> {
+    let about = |never: &Never, target: &Target| {
+        let tier = facts.environments.get(&target.environment).map(|found| found.tier);
+        (never.tiers.is_empty() || tier.is_some_and(|tier| never.tiers.contains(&tier)))
+            && (never.environments.is_empty() || never.environments.contains(&target.environment))
+            && (never.targets.is_empty() || never.targets.contains(&target.name))
+            && never.labels.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+    };
+    facts.invariants.values().filter_map(move |invariant| {
+        let never = invariant.never.as_ref()?;
+        let some = facts.targets.values().any(|target| about(never, target));
+        (!some).then(|| Finding {
+            policy: invariant.name.to_string(),
+            resource: format!("{}/{}", Kind::Invariant, invariant.name),
+            file: None,
+            line: None,
+            kind: FindingKind::SelectsNothing,
+            message: "it is about no target there is".to_owned(),
+        })
     })
 }
 

@@ -1,6 +1,7 @@
 //! [`Prover`]: facts in, report out. Holds what was proved and where the solver is; which questions
 //! are asked is `run.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use portcullis_domain::{Facts, Timestamp};
 use portcullis_policy::Policies;
 
 use crate::counterexample::Ground;
-use crate::finding::findings;
+use crate::finding::{Finding, findings};
 use crate::item::{Item, items};
 use crate::memory::{Known, Memory};
 use crate::question::Symbols;
@@ -49,6 +50,27 @@ impl Prover {
         self.run(facts, policies, now, true)
     }
 
+    /// What is odd about the policies and invariants of these resources (`Kind/name`). Without a
+    /// solver, what can be told without one.
+    pub fn oddities(
+        &self,
+        facts: &Facts,
+        policies: &Policies,
+        now: Timestamp,
+        resources: &BTreeSet<String>,
+    ) -> Vec<Finding> {
+        let Ok(symbols) = self.symbols.as_ref() else { return Vec::new() };
+        let Ok(items) = items(facts, policies, &self.known) else { return Vec::new() };
+        let solver = version(&self.settings.program).unwrap_or_default();
+        let (asked, waited) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let until = Instant::now() + self.settings.per_query;
+        let bench =
+            Bench { symbols, settings: &self.settings, until, asked: &asked, waited: &waited };
+        let memory = Memory::new(&self.known, &solver);
+        let run = Run { bench, memory, ground: Ground { facts, policies, now }, items: &items };
+        findings(&run, Some(resources))
+    }
+
     fn run(&self, facts: &Facts, policies: &Policies, now: Timestamp, inspect: bool) -> Report {
         let began = Instant::now();
         let statements = match statements(facts) {
@@ -75,7 +97,7 @@ impl Prover {
                 let ground = Ground { facts, policies, now };
                 let run = Run { bench, memory, ground, items: &items };
                 let invariants = run.all(&statements);
-                let findings = if inspect { findings(&run) } else { Vec::new() };
+                let findings = if inspect { findings(&run, None) } else { Vec::new() };
                 Report {
                     solver: Some(solver.to_owned()),
                     invariants,

@@ -19,6 +19,7 @@ mod contract {
     pub(crate) mod grants;
     pub(crate) mod holds;
     pub(crate) mod home;
+    pub(crate) mod lifecycle;
     pub(crate) mod locks;
     pub(crate) mod requests;
     pub(crate) mod resources;
@@ -30,7 +31,7 @@ mod contract {
 }
 
 use contract::{
-    changes, credentials, durability, faults, grants, holds, locks, requests, resources,
+    changes, credentials, durability, faults, grants, holds, lifecycle, locks, requests, resources,
 };
 use contract::{secrets, sequence, sessions, subjects};
 
@@ -57,6 +58,9 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
+    lifecycle {
+        random_lives_of_requests_and_grants_are_what_a_model_says,
+    }
     sequence {
         batches_of_many_writers_follow_each_other_without_gaps,
     }

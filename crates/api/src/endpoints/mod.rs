@@ -62,6 +62,7 @@ mod show_session;
 mod ssh_config;
 mod suggest_request;
 mod tail_audit;
+mod usage;
 mod verify_audit;
 mod verify_recordings;
 mod watch_session;
@@ -104,6 +105,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     why::ENDPOINT,
     who_can::ENDPOINT,
     list_policies::ENDPOINT,
+    usage::ENDPOINT,
     request_access::ENDPOINT,
     list_requests::ENDPOINT,
     suggest_request::ENDPOINT,

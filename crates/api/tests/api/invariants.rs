@@ -154,3 +154,32 @@ async fn an_invariant_that_makes_no_sense_is_refused_where_it_is_wrong() {
         assert!(answer.text().contains(said), "{said}: {}", answer.text());
     }
 }
+
+#[tokio::test]
+async fn what_is_odd_or_does_not_type_check_is_said_with_file_and_line() {
+    let node = Node::start().await;
+    let warden = node.sign_in(WARDEN).await;
+    let nowhere = "kind: Role\nmetadata: {name: nowhere}\nspec: {allow: [{environments: [production], labels: {app: none}, actions: [shell]}]}\n";
+    let plan = send(&node, &warden, "/v1/plan", nowhere).await.json();
+    let warning = &plan["warnings"][0];
+    assert_eq!(
+        (&warning["file"], &warning["line"], &warning["kind"]),
+        (&"change.yaml".into(), &2.into(), &"selects_nothing".into()),
+        "{plan}"
+    );
+    assert_eq!(plan["gains_in_production"], false, "{plan}");
+    let body = json!({"change": {"files": [{"name": "change.yaml", "text": nowhere}]}}).to_string();
+    let proofs = node.call("POST", "/v1/prove", Some(&warden), Some(&body)).await.json();
+    let found = proofs["findings"].as_array().unwrap();
+    let found = found.iter().find(|one| one["resource"] == "Role/nowhere");
+    assert_eq!(found.unwrap()["line"], 2, "{proofs}");
+
+    let wrong = RAW.replace("resource);", "resource) when { context.granted > 1 };");
+    let refused = send(&node, &warden, "/v1/plan", &wrong).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("change.yaml:2: Policy/emergency"), "{}", refused.text());
+    let circle = "kind: Role\nmetadata: {name: a}\nspec: {inherits: [b]}\n---\nkind: Role\nmetadata: {name: b}\nspec: {inherits: [a]}\n";
+    let refused = send(&node, &warden, "/v1/plan", circle).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("change.yaml:"), "{}", refused.text());
+}

@@ -23,4 +23,5 @@ mod search;
 mod second_person;
 mod separation;
 mod streams;
+mod usage;
 mod web_sessions;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use portcullis_control::view::{InvariantsView, PlanBody, ProveBody};
-use portcullis_proof::{Counterexample, Proof, Status};
+use portcullis_proof::{Counterexample, Finding, Proof, Status};
 
 use super::files;
 use crate::context::Context;
@@ -52,11 +52,7 @@ impl Prove {
 
 fn print(out: Out, view: &InvariantsView) -> Result<(), Failure> {
     print_proofs(out, view)?;
-    for finding in &view.report.findings {
-        let word = out.tone(Tone::Notice, "notice");
-        let policy = escape::line(&finding.policy);
-        out.line(&format!("{word} {policy}: {}", escape::line(&finding.message)))?;
-    }
+    print_findings(out, &view.report.findings)?;
     let report = &view.report;
     let solver = report.solver.as_deref().unwrap_or("no solver");
     out.line(&format!(
@@ -67,6 +63,19 @@ fn print(out: Out, view: &InvariantsView) -> Result<(), Failure> {
         report.remembered,
         report.milliseconds
     ))
+}
+
+/// What is odd about policies, with the place where it is known.
+pub(super) fn print_findings(out: Out, findings: &[Finding]) -> Result<(), Failure> {
+    findings.iter().try_for_each(|finding| {
+        let word = out.tone(Tone::Notice, "warning");
+        let place = match (&finding.file, finding.line) {
+            (Some(file), Some(line)) => format!(" ({}:{line})", escape::line(file)),
+            _ => String::new(),
+        };
+        let policy = escape::line(&finding.policy);
+        out.line(&format!("{word} {policy}: {}{place}", escape::line(&finding.message)))
+    })
 }
 
 /// One line per invariant, and how it can be broken.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use portcullis_control::view::{ChangeView, PlanBody, PlanView, ReachView, ResourceView};
 use portcullis_domain::Kind;
+use portcullis_proof::Status;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::files;
-use super::prove::print_proofs;
+use super::prove::{print_findings, print_proofs};
+use super::{files, markdown};
 use crate::client::{Client, with_query};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -22,7 +23,7 @@ const MAX_VALUE_CHARS: usize = 120;
 #[derive(Debug, Subcommand)]
 pub(super) enum Resources {
     /// Show what applying files would change, and who would gain or lose access
-    Plan(Files),
+    Plan(Plan),
     /// Apply files: all of it or nothing
     Apply(Apply),
     /// List resources in force, or print one
@@ -45,6 +46,15 @@ pub(super) struct Files {
     /// Remove what is in force and not in the files
     #[arg(long)]
     prune: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    files: Files,
+    /// As Markdown, for a comment on a merge request
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,13 +84,14 @@ impl Resources {
     pub(super) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let out = context.out;
         match self {
-            Self::Plan(files) => {
-                let body = files.body()?;
+            Self::Plan(plan) => {
+                let body = plan.files.body()?;
                 let view: PlanView = context.client()?.post("/v1/plan", &body).await?;
-                out.either(&view, |out| print_plan(out, &view))?;
-                if !view.changes.is_empty() {
-                    return Ok(Outcome::Changes);
+                match plan.markdown {
+                    true => out.line(markdown::plan(&view).trim_end())?,
+                    false => out.either(&view, |out| print_plan(out, &view))?,
                 }
+                return Ok(outcome(&view));
             }
             Self::Apply(apply) => apply.run(&context.client()?, out).await?,
             Self::Get(get) => get.run(&context.client()?, out).await?,
@@ -161,6 +172,23 @@ impl Get {
     }
 }
 
+/// The worst that CI has to know of a plan.
+fn outcome(plan: &PlanView) -> Outcome {
+    let any = |status| {
+        let proofs = plan.proof.iter().flat_map(|proof| &proof.report.invariants);
+        proofs.into_iter().any(|proof| proof.status == status)
+    };
+    if plan.changes.is_empty() {
+        return Outcome::Done;
+    }
+    match (any(Status::Broken), any(Status::NotProved), plan.gains_in_production) {
+        (true, ..) => Outcome::Broken,
+        (_, true, _) => Outcome::NotProved,
+        (.., true) => Outcome::Gains,
+        _ => Outcome::Changes,
+    }
+}
+
 pub(super) fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
     if plan.changes.is_empty() {
         return out.line("nothing to change");
@@ -177,6 +205,7 @@ pub(super) fn print_plan(out: Out, plan: &PlanView) -> Result<(), Failure> {
     plan.not_separated.iter().try_for_each(|who| {
         out.line(&out.tone(Tone::Notice, &format!("not separated: {}", escape::line(who))))
     })?;
+    print_findings(out, &plan.warnings)?;
     match &plan.proof {
         Some(proof) => {
             out.line("")?;

@@ -1,7 +1,7 @@
 //! Resources, plans, explanations and secrets.
 
 use portcullis_domain::{ActionKind, ChangeId, Login, TargetName, Timestamp, UserName};
-use portcullis_proof::Report;
+use portcullis_proof::{Finding, Report};
 use serde::{Deserialize, Serialize};
 
 /// A file of resources.
@@ -82,10 +82,17 @@ pub struct PlanView {
     pub changes: Vec<ChangeView>,
     /// Changes of reach.
     pub reach: Vec<ReachView>,
+    /// Whether somebody gains something on a target of a production environment.
+    #[serde(default)]
+    pub gains_in_production: bool,
     /// Who plays several parts that are best separate: requester, approver, policy author, reader of
     /// the log, unlocker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_separated: Vec<String>,
+    /// What is odd about policies and invariants in the files: they can fail, never apply, or
+    /// select nothing. None of it is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
     /// The invariants, where the change touches what they are about.
     #[serde(default)]
     pub proof: Option<InvariantsView>,
