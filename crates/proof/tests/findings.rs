@@ -42,8 +42,7 @@ fn odd(prover: &Prover, resources: &[&str]) -> Vec<Finding> {
 
 #[test]
 fn selectors_that_match_nothing_and_conditions_that_contradict_are_named_by_resource() {
-    let all =
-        ["Role/nowhere", "Role/elsewhere", "Invariant/about-nothing", "Policy/contradicts"];
+    let all = ["Role/nowhere", "Role/elsewhere", "Invariant/about-nothing", "Policy/contradicts"];
     let found = odd(prover(), &all);
     let said: Vec<_> = found.iter().map(|one| (one.resource.as_str(), one.kind)).collect();
     assert_eq!(

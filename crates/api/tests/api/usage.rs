@@ -6,7 +6,8 @@ use portcullis_domain::Action;
 
 use crate::node::{HOST_KEY, Node, WARDEN};
 
-const LAB: &str = "kind: Environment
+const LAB: &str = "---
+kind: Environment
 metadata: {name: lab}
 spec: {tier: development}
 ---

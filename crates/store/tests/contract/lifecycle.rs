@@ -130,12 +130,7 @@ impl Life {
         }
     }
 
-    async fn ask(
-        &mut self,
-        node: &Store,
-        by: &'static str,
-        extends: Option<(GrantId, Timestamp)>,
-    ) {
+    async fn ask(&mut self, node: &Store, by: &'static str, extends: Option<(GrantId, Timestamp)>) {
         let extension = extends.map(|(grant, ends)| Extension { grant, ends });
         let asked = AccessRequest {
             id: RequestId::generate(self.now),
