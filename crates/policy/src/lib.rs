@@ -22,6 +22,7 @@ mod explain;
 mod inactive;
 mod like;
 mod limits;
+mod outcome;
 mod policies;
 mod raw;
 mod reach;

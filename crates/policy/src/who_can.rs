@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use crate::circumstances::Detail;
 use crate::compile::Effect;
-use crate::decide::{Case, Outcome};
+use crate::decide::Case;
 use crate::explain::PolicyReason;
+use crate::outcome::Outcome;
 use crate::policies::{Policies, PolicySource, rule_selects};
 use crate::slice::Subject;
 
