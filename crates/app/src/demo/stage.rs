@@ -65,12 +65,12 @@ impl Stage {
         port_base: Option<u16>,
     ) -> Result<(Self, Node, Listeners), Failure> {
         let port = |offset: u16| port_base.map_or(0, |base| base.saturating_add(offset));
-        let mut config = configuration(directory, port(0), port(1))?;
-        log::install_to_file(&config.log_level, &directory.join("node.log"))?;
-        let listeners = Listeners::bind(&config).await?;
-        config.ssh_listen = listeners.ssh_address()?;
-        config.api_listen = listeners.api_address()?;
-        let (ssh, api) = (config.ssh_listen.port(), config.api_listen.port());
+        let asked = configuration(directory, port(0), port(1))?;
+        log::install_to_file(&asked.log_level, &directory.join("node.log"))?;
+        let listeners = Listeners::bind(&asked).await?;
+        let (ssh, api) = (listeners.ssh_address()?.port(), listeners.api_address()?.port());
+        // Read again with the ports there are: where passkeys count names one, for example.
+        let config = configuration(directory, ssh, api)?;
         write(&directory.join("portcullis.toml"), &configuration_text(directory, ssh, api))?;
         let ssh_address = config.ssh_listen.to_string();
         let node = Node::open(&config, ssh_address.clone()).await?;
