@@ -13,5 +13,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
   },
-  test: { include: ['test/**/*.test.ts'], environment: 'node', setupFiles: ['test/setup.mjs'] },
+  test: { include: ['test/**/*.test.ts'], environment: 'node', testTimeout: 60_000, setupFiles: ['test/setup.mjs'] },
 });

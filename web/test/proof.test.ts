@@ -46,8 +46,8 @@ describe('hashes', () => {
     expect(toHex(await leafHash(new Uint8Array()))).toBe('6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d');
   });
 
-  it('every leaf of every tree up to 40 leaves comes to the root, and to no other', async () => {
-    for (let size = 1; size <= 40; size += 1) {
+  it('every leaf of every tree up to 24 leaves comes to the root, and to no other', async () => {
+    for (let size = 1; size <= 24; size += 1) {
       const leaves = entries(size);
       const root = await tree(leaves);
       for (let at = 0; at < size; at += 1) {
