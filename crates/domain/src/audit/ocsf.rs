@@ -271,7 +271,11 @@ impl Event {
                 let title = detail("finding").unwrap_or("finding");
                 let info = json!({"title": title, "uid": self.id.to_string()});
                 match class {
-                    Class::Incident => put(entry, "finding_info_list", json!([info])),
+                    Class::Incident => {
+                        put(entry, "finding_info_list", json!([info]));
+                        // The class requires whose it is, and nobody has taken it yet.
+                        put(entry, "assignee_group", json!({"name": UNKNOWN}));
+                    }
                     _ => put(entry, "finding_info", info),
                 }
             }
