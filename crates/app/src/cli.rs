@@ -22,6 +22,7 @@ mod shell;
 mod sign_in;
 mod sign_ins;
 mod ssh;
+mod tls;
 mod usage;
 
 use clap::{Parser, Subcommand};

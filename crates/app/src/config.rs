@@ -5,6 +5,7 @@
 //! must not silently become no limit.
 
 mod audit;
+pub(crate) mod doors;
 pub(crate) mod exports;
 pub(crate) mod outside;
 mod proofs;
@@ -88,6 +89,10 @@ pub(crate) struct Config {
     pub(crate) ssh_advertise: Option<String>,
     /// Limits and banner of the SSH room.
     pub(crate) ssh_options: portcullis_protocol_ssh::Options,
+    /// The PostgreSQL door.
+    pub(crate) postgres: doors::PostgresConfig,
+    /// What the doors that speak TLS show.
+    pub(crate) tls: doors::TlsConfig,
     /// Where the API listens; loopback.
     pub(crate) api_listen: SocketAddr,
     /// How long a sign-in lasts.
@@ -141,6 +146,8 @@ impl Config {
             let message = "the API speaks plain HTTP and listens on loopback only; write `127.0.0.1:3022` and let people reach it through `ssh -L 3022:127.0.0.1:3022 HOST`";
             return Err(wrong("api.listen", message.into()));
         }
+        let postgres = raw.postgres.parse().map_err(|(key, message)| wrong(key, message))?;
+        let tls = raw.tls.parse(base).map_err(|(key, message)| wrong(key, message))?;
         let sign_in_lifetime = duration(&raw.sign_in.lifetime)
             .ok()
             .filter(|lifetime| !lifetime.is_zero() && *lifetime <= MAX_SIGN_IN)
@@ -174,6 +181,8 @@ impl Config {
             ssh_listen: raw.ssh.listen,
             ssh_advertise: raw.ssh.advertise,
             ssh_options,
+            postgres,
+            tls,
             api_listen: raw.api.listen,
             sign_in_lifetime,
             sign_in_idle,
@@ -206,6 +215,8 @@ impl Config {
             ("ssh.listen", self.ssh_listen != new.ssh_listen),
             ("ssh.advertise", self.ssh_advertise != new.ssh_advertise),
             ("ssh", self.ssh_options != new.ssh_options),
+            ("postgres", self.postgres != new.postgres),
+            ("tls", self.tls != new.tls),
             ("api.listen", self.api_listen != new.api_listen),
             ("sign_in.lifetime", self.sign_in_lifetime != new.sign_in_lifetime),
             ("sign_in.idle", self.sign_in_idle != new.sign_in_idle),
@@ -231,6 +242,10 @@ struct Raw {
     node: RawNode,
     #[serde(default)]
     ssh: RawSsh,
+    #[serde(default)]
+    postgres: doors::RawPostgres,
+    #[serde(default)]
+    tls: doors::RawTls,
     #[serde(default)]
     api: RawApi,
     #[serde(default)]

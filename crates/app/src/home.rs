@@ -103,7 +103,7 @@ impl Home {
 
     /// Forgets the sign-in and the certificate that came with it.
     pub(crate) fn forget(&self) -> Result<(), Failure> {
-        for name in ["credentials.json", "id_ed25519-cert.pub"] {
+        for name in ["credentials.json", "id_ed25519-cert.pub", "tls.crt"] {
             let path = self.path(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -86,7 +86,7 @@ impl Init {
         };
         let author =
             people.first().map_or_else(|| self.admin.clone(), |person| person.name.clone());
-        let node = Node::open(&config, crate::serve::reachable(config.ssh_listen)).await?;
+        let node = Node::open(&config, crate::node::Addresses::of(&config)).await?;
         let done = node.control().bootstrap(&author, files, people).await;
         let authority = node.gateway().target_authority().public_key_line();
         node.close().await;

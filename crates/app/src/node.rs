@@ -21,16 +21,18 @@ use portcullis_control::{Control, Settings};
 use portcullis_domain::audit::{Activity, Event};
 use portcullis_domain::canonical::to_canonical_json;
 use portcullis_evidence::log::Log;
-use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
+use portcullis_gateway::{Clock, Gateway, Hasher, ListenerTls, Parts, SystemClock};
 use portcullis_identity::keys::PrivateKey;
 use portcullis_identity::password::{Parameters, Passwords};
+use portcullis_protocol_postgres::PostgresRoom;
 use portcullis_protocol_ssh::SshRoom;
 use portcullis_store::Store;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::doors::PostgresConfig;
 use crate::failure::Failure;
 use crate::keys;
 
@@ -49,20 +51,44 @@ pub(crate) struct Node {
     log: Log,
     host_key: PrivateKey,
     ssh_options: portcullis_protocol_ssh::Options,
+    postgres: PostgresConfig,
+    tls: ListenerTls,
     exports: Vec<Export>,
     clock: Arc<dyn Clock>,
+}
+
+/// What people are told to connect to, `host:port` each.
+pub(crate) struct Addresses {
+    /// The SSH door.
+    pub(crate) ssh: String,
+    /// The PostgreSQL door, where it is open.
+    pub(crate) postgres: Option<String>,
+}
+
+impl Addresses {
+    /// Of a node that does not serve: where it would listen.
+    pub(crate) fn of(config: &Config) -> Self {
+        let ssh = crate::serve::reachable(config.ssh_listen);
+        Self { ssh, postgres: config.postgres.listen.map(crate::serve::reachable) }
+    }
 }
 
 /// Where a node listens.
 pub(crate) struct Listeners {
     ssh: TcpListener,
+    postgres: Option<TcpListener>,
     api: TcpListener,
 }
 
 impl Listeners {
-    /// Takes both ports, so that it is known early whether they are free.
+    /// Takes all ports, so that it is known early whether they are free.
     pub(crate) async fn bind(config: &Config) -> Result<Self, Failure> {
+        let postgres = match config.postgres.listen {
+            Some(address) => Some(bind("postgres.listen", address).await?),
+            None => None,
+        };
         Ok(Self {
+            postgres,
             ssh: bind("ssh.listen", config.ssh_listen).await?,
             api: bind("api.listen", config.api_listen).await?,
         })
@@ -73,6 +99,11 @@ impl Listeners {
         local(&self.ssh)
     }
 
+    /// Where the PostgreSQL door listens, if it is open.
+    pub(crate) fn postgres_address(&self) -> Result<Option<SocketAddr>, Failure> {
+        self.postgres.as_ref().map(local).transpose()
+    }
+
     /// Where the API listens.
     pub(crate) fn api_address(&self) -> Result<SocketAddr, Failure> {
         local(&self.api)
@@ -80,9 +111,8 @@ impl Listeners {
 }
 
 impl Node {
-    /// Opens store, keys and log, and reads what is in force. `ssh_address` is what people are
-    /// told to connect to.
-    pub(crate) async fn open(config: &Config, ssh_address: String) -> Result<Self, Failure> {
+    /// Opens store, keys and log, and reads what is in force.
+    pub(crate) async fn open(config: &Config, addresses: Addresses) -> Result<Self, Failure> {
         prepare_directory(&config.data_dir)?;
         prepare_directory(&config.recordings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -103,6 +133,7 @@ impl Node {
             clock: clock.clone(),
             sign_in_authority: keys.sign_in,
             target_authority: keys.target,
+            tls_authority: keys.tls,
             recordings: config.recordings.clone(),
             recording_keys: keys.recordings,
             hasher,
@@ -113,7 +144,8 @@ impl Node {
             .await
             .map_err(|error| Failure::because("what is in force cannot be read", &error))?;
         let settings = Settings {
-            ssh_address,
+            ssh_address: addresses.ssh,
+            postgres_address: addresses.postgres,
             gate_host_key: keys::public_line(keys.host.public_key())?,
             log_directory: config.log_dir(),
             sign_in_lifetime: config.sign_in_lifetime,
@@ -125,7 +157,9 @@ impl Node {
             control.set_witnesses(witnesses);
         }
         let ssh_options = config.ssh_options.clone();
-        Ok(Self { control, log, host_key: keys.host, ssh_options, exports, clock })
+        let postgres = config.postgres.clone();
+        let tls = config.tls.shown(&postgres);
+        Ok(Self { control, log, host_key: keys.host, ssh_options, postgres, tls, exports, clock })
     }
 
     /// The use cases of this node.
@@ -167,6 +201,7 @@ impl Node {
         let exporting = self.start_exports(&background);
         let room = SshRoom::new(gateway.clone(), self.ssh_options.clone(), self.host_key.clone());
         let mut ssh = tokio::spawn(room.serve(listeners.ssh, doors.clone()));
+        let mut postgres = self.serve_postgres(listeners.postgres, &doors)?;
         let mut api = tokio::spawn(portcullis_api::serve(
             self.control.clone(),
             listeners.api,
@@ -177,6 +212,7 @@ impl Node {
         let ended_early = tokio::select! {
             () = stop.cancelled() => None,
             ended = &mut ssh => Some(format!("the SSH room ended: {ended:?}")),
+            ended = &mut postgres => Some(format!("the PostgreSQL room ended: {ended:?}")),
             ended = &mut api => Some(format!("the API ended: {ended:?}")),
             ended = &mut supervising => Some(format!("the supervisor ended: {ended:?}")),
             ended = &mut reconciling => Some(format!("the reconcilers ended: {ended:?}")),
@@ -189,6 +225,9 @@ impl Node {
         let closing = async {
             if !ssh.is_finished() {
                 let _ = ssh.await;
+            }
+            if !postgres.is_finished() {
+                let _ = postgres.await;
             }
             if !api.is_finished() {
                 let _ = api.await;
@@ -207,6 +246,24 @@ impl Node {
             None => Ok(()),
             Some(why) => Err(Failure::Failed(format!("{why}; see the log for what led to it"))),
         }
+    }
+
+    /// Opens the PostgreSQL door, where one is configured; otherwise a task that only waits.
+    fn serve_postgres(
+        &self,
+        listener: Option<TcpListener>,
+        doors: &CancellationToken,
+    ) -> Result<JoinHandle<()>, Failure> {
+        let doors = doors.clone();
+        let Some(listener) = listener else {
+            return Ok(tokio::spawn(async move { doors.cancelled().await }));
+        };
+        let room =
+            PostgresRoom::new(self.gateway().clone(), self.postgres.options.clone(), &self.tls)
+                .map_err(|error| {
+                    Failure::because("the PostgreSQL door cannot speak TLS", &error)
+                })?;
+        Ok(tokio::spawn(room.serve(listener, doors)))
     }
 
     /// Exports begin; they end with `stop`, or when the tasks are dropped.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, chain};
 use crate::home::write_private;
-use crate::node::{Listeners, Node};
+use crate::node::{Addresses, Listeners, Node};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -37,10 +37,17 @@ impl Serve {
         let listeners = Listeners::bind(&config).await?;
         let (ssh, api) = (listeners.ssh_address()?, listeners.api_address()?);
         let advertised = config.ssh_advertise.clone().unwrap_or_else(|| reachable(ssh));
-        let node = Node::open(&config, advertised).await?;
+        let postgres = listeners.postgres_address()?;
+        let addresses = Addresses {
+            ssh: advertised,
+            postgres: postgres
+                .map(|at| config.postgres.advertise.clone().unwrap_or_else(|| reachable(at))),
+        };
+        let node = Node::open(&config, addresses).await?;
         tracing::info!(%ssh, %api, node = config.name, "the gate is open");
         let ready = json!({
             "pid": std::process::id(), "ssh": ssh.to_string(), "api": format!("http://{api}"),
+            "postgres": postgres.map(|at| at.to_string()),
         });
         if let Some(path) = &self.ready_file {
             write_private(path, ready.to_string().as_bytes()).map_err(|error| {

@@ -19,7 +19,7 @@ use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{Secret, SessionId, TargetName, UserName};
 use portcullis_evidence::log::{Log, LogOptions, NoteSigner, verify_dir};
 use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
-use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority, TlsAuthority};
 use portcullis_identity::password::{Parameters, Passwords};
 use portcullis_identity::random::OsRandom;
 use portcullis_store::{MasterKey, Store};
@@ -234,6 +234,7 @@ async fn control(directory: &Path) -> Result<Control> {
         clock: Arc::new(clock),
         sign_in_authority: SignInAuthority::generate(&mut OsRandom)?,
         target_authority: TargetAuthority::generate(&mut OsRandom)?,
+        tls_authority: TlsAuthority::from_pem(&TlsAuthority::generate(now)?)?,
         recordings: directory.join("recordings"),
         hasher: Hasher::start(Arc::new(Passwords::new(cheap)?))?,
         node: "measured".into(),
@@ -242,6 +243,7 @@ async fn control(directory: &Path) -> Result<Control> {
     .await?;
     let settings = Settings {
         ssh_address: "127.0.0.1:2222".into(),
+        postgres_address: None,
         gate_host_key: String::new(),
         log_directory: directory.join("log"),
         sign_in_lifetime: Duration::from_secs(3600 * 12),

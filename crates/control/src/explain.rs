@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use portcullis_domain::audit::Activity;
 use portcullis_domain::{
-    Action, ActionKind, Authentication, ControlAction, Factor, FactorKind, Facts, Login, Query,
-    RoleName, TargetName, UserName,
+    Action, ActionKind, Authentication, ControlAction, DatabaseAct, Factor, FactorKind, Facts,
+    Login, Query, RoleName, TargetName, UserName,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::{Effect, PolicyInForce, PolicySource, Reach, explain, who_can};
@@ -214,5 +214,9 @@ fn action_of(kind: ActionKind, object: Option<&str>) -> Result<Action, ControlEr
             let (host, port) = endpoint()?;
             Action::RemoteForward { host, port }
         }
+        database => Action::Database {
+            act: database.database_act().unwrap_or(DatabaseAct::Unclassified),
+            database: text,
+        },
     })
 }

@@ -75,6 +75,8 @@ pub use witnessing::{WitnessTransport, Witnesses};
 pub struct Settings {
     /// `host:port` people reach the SSH door at.
     pub ssh_address: String,
+    /// `host:port` people reach the PostgreSQL door at, where it is open.
+    pub postgres_address: Option<String>,
     /// The gate's SSH host key, OpenSSH format.
     pub gate_host_key: String,
     /// Where the audit log is, for a full verification.

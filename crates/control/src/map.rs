@@ -105,8 +105,8 @@ fn mapped(target: &Target) -> MappedTargetView {
     MappedTargetView {
         name: target.name.clone(),
         labels: target.labels.clone(),
-        address: format!("{}:{}", target.ssh.host, target.ssh.port),
-        logins: target.ssh.logins.clone(),
+        address: format!("{}:{}", target.host(), target.port()),
+        logins: target.logins().to_vec(),
     }
 }
 

@@ -58,7 +58,9 @@ impl Control {
             ControlError::invalid("the public key is not in OpenSSH format (`ssh-ed25519 AAAA...`)")
         })?;
         let lifetime = self.settings().sign_in_lifetime;
-        let wanted = SignInFor { carrier: Carrier::Bearer, lifetime, idle: None, client, key };
+        let tls_key = body.tls_public_key;
+        let carrier = Carrier::Bearer;
+        let wanted = SignInFor { carrier, lifetime, idle: None, client, key, tls_key };
         let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
         let issued = self.sign_in(typed, source, wanted).await?;
         Ok(LoginView {
@@ -66,6 +68,9 @@ impl Control {
             token: issued.token.expose().clone(),
             expires: issued.expires,
             certificate: issued.certificate,
+            tls_certificate: issued.tls_certificate,
+            tls_authority: self.gateway().tls_authority().certificate_pem(),
+            postgres_address: self.settings().postgres_address.clone(),
             gate_host_key: self.settings().gate_host_key.clone(),
             ssh_address: self.settings().ssh_address.clone(),
         })

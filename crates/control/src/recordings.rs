@@ -226,6 +226,11 @@ fn event_view(data: &[u8]) -> (&'static str, Cow<'_, [u8]>) {
     if let Some(status) = event.get("exit_status") {
         return ("exit", Cow::Owned(format!("with status {status}").into_bytes()));
     }
+    for kind in ["statement", "result"] {
+        if let Some(inner) = event.get(kind) {
+            return (kind, Cow::Owned(inner.to_string().into_bytes()));
+        }
+    }
     ("note", Cow::Borrowed(data))
 }
 

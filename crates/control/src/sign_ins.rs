@@ -78,6 +78,7 @@ impl Control {
             idle: Some(self.settings().sign_in_idle),
             client,
             key: None,
+            tls_key: None,
         };
         let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
         let issued = self.sign_in(typed, source, wanted).await?;

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_domain::DatabaseAct;
 use portcullis_domain::{
     ActionKind, EnvironmentName, Facts, Resource, Role, RoleAssignment, RoleName, Rule, Target,
     TargetName, Timestamp, UserName,
@@ -178,6 +179,7 @@ fn narrowed(usage: &Usage<'_>, rule: &Rule, holders: &BTreeSet<&UserName>) -> Ve
                 &rule.destinations,
                 &[ActionKind::Forward, ActionKind::RemoteForward],
             ),
+            databases: keep(&rule.databases, &DatabaseAct::ALL.map(DatabaseAct::kind)),
             actions,
         }
     };

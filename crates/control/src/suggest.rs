@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use portcullis_domain::audit::read;
 use portcullis_domain::{
-    Action, ActionKind, Authentication, Decision, Facts, Query, RoleName, TargetName, Timestamp,
-    UserName,
+    Action, ActionKind, Authentication, DatabaseAct, Decision, Facts, Query, RoleName, TargetName,
+    Timestamp, UserName,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
 use portcullis_policy::decide;
@@ -143,5 +143,9 @@ fn action(kind: ActionKind, object: &str) -> Action {
         ActionKind::AgentForward => Action::AgentForward,
         ActionKind::Forward => Action::Forward { host, port },
         ActionKind::RemoteForward => Action::RemoteForward { host, port },
+        database => Action::Database {
+            act: database.database_act().unwrap_or(DatabaseAct::Unclassified),
+            database: text,
+        },
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use portcullis_domain::lock::LockKind;
 use portcullis_domain::{
     ActionKind, ApprovalRule, ControlAction, Environment, EnvironmentName, Facts, GroupName,
-    LockSubject, RequestTerms, Role, RoleName, SeparationMode, SeparationOfDuties, Target, Tier,
-    User, UserName,
+    LockSubject, Protocol, RequestTerms, Role, RoleName, SeparationMode, SeparationOfDuties,
+    SshTarget, Target, Tier, User, UserName,
 };
 
 /// Why this change takes a second person; `None` if it does not.
@@ -131,11 +131,30 @@ fn production_targets(before: &Facts, after: &Facts) -> Option<String> {
 fn moved(old: &Target, new: &Target) -> Option<&'static str> {
     let checks = [
         (new.environment != old.environment, "changes the environment of"),
-        (new.ssh.host != old.ssh.host || new.ssh.port != old.ssh.port, "changes the address of"),
-        (!old.ssh.aliases.is_subset(&new.ssh.aliases), "removes an alias of"),
-        (new.ssh.host_keys != old.ssh.host_keys, "changes the host keys of"),
-        (new.ssh.host_authorities != old.ssh.host_authorities, "changes the host authorities of"),
-        (new.ssh.credential != old.ssh.credential, "changes the credential of"),
+        (new.host() != old.host() || new.port() != old.port(), "changes the address of"),
+        (!old.aliases().is_subset(new.aliases()), "removes an alias of"),
+    ];
+    let moved = checks.into_iter().find_map(|(holds, what)| holds.then_some(what));
+    moved.or_else(|| match (&old.protocol, &new.protocol) {
+        (Protocol::Ssh(old), Protocol::Ssh(new)) => proved_otherwise(old, new),
+        (Protocol::Postgres(old), Protocol::Postgres(new)) => {
+            let credential = |login| new.credential(login) != old.credential(login);
+            let checks = [
+                (new.tls != old.tls, "changes how a server proves itself on"),
+                (old.logins.iter().any(credential), "changes the credential of"),
+            ];
+            checks.into_iter().find_map(|(holds, what)| holds.then_some(what))
+        }
+        _ => Some("changes the protocol of"),
+    })
+}
+
+/// How the two ends of an SSH connection prove themselves.
+fn proved_otherwise(old: &SshTarget, new: &SshTarget) -> Option<&'static str> {
+    let checks = [
+        (new.host_keys != old.host_keys, "changes the host keys of"),
+        (new.host_authorities != old.host_authorities, "changes the host authorities of"),
+        (new.credential != old.credential, "changes the credential of"),
     ];
     checks.into_iter().find_map(|(holds, what)| holds.then_some(what))
 }
@@ -199,13 +218,13 @@ fn same_machine(before: &Facts, after: &Facts) -> Option<String> {
 
 /// What tells that two targets are one machine: its addresses with the port, and its host keys.
 fn marks_of(target: &Target) -> BTreeSet<String> {
-    let ssh = &target.ssh;
-    let hosts = std::iter::once(&ssh.host).chain(&ssh.aliases);
-    let keys = ssh.host_keys.iter().map(|key| {
+    let host_keys = target.ssh().map(|ssh| ssh.host_keys.as_slice()).unwrap_or_default();
+    let keys = host_keys.iter().map(|key| {
         // Without the comment.
         key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     });
-    hosts.map(|host| format!("{}:{}", canonical(host), ssh.port)).chain(keys).collect()
+    let port = target.port();
+    target.hosts().map(|host| format!("{}:{port}", canonical(host))).chain(keys).collect()
 }
 
 /// Lower case without a final dot; addresses in one form, and every loopback is the same.

@@ -39,6 +39,8 @@ pub enum Activity {
     Channel,
     /// A file was read or written.
     File,
+    /// A statement was sent to a database, or refused.
+    Statement,
     /// A forwarded connection ended, with its byte counts.
     Forward,
     /// The gate connected, or failed to connect, to a target (host key included).
@@ -103,13 +105,14 @@ pub enum Activity {
 
 impl Activity {
     /// Every activity.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Authenticate,
         Self::Authorize,
         Self::SessionOpen,
         Self::SessionClose,
         Self::Channel,
         Self::File,
+        Self::Statement,
         Self::Forward,
         Self::Connect,
         Self::Recording,
@@ -151,6 +154,7 @@ impl Activity {
             Self::SessionClose => "session.close",
             Self::Channel => "channel",
             Self::File => "file",
+            Self::Statement => "statement",
             Self::Forward => "forward",
             Self::Connect => "connect",
             Self::Recording => "recording",

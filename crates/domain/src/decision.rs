@@ -94,6 +94,11 @@ pub enum Denial {
     UserUnknownOrDisabled,
     /// No such target.
     TargetUnknown,
+    /// The target is not one on which such a thing can be done.
+    Protocol {
+        /// How it is spoken to.
+        protocol: &'static str,
+    },
     /// No policy allows it.
     NoPolicy,
     /// These policies forbid it.
@@ -144,6 +149,9 @@ impl fmt::Display for Denial {
         match self {
             Self::UserUnknownOrDisabled => f.write_str("the user is unknown or disabled"),
             Self::TargetUnknown => f.write_str("the target is unknown"),
+            Self::Protocol { protocol } => {
+                write!(f, "the target is spoken to over {protocol}, which knows no such action")
+            }
             Self::NoPolicy => f.write_str("no role or policy allows it"),
             Self::Forbidden { policies } => write!(f, "forbidden by {}", policies.join(", ")),
             Self::Conditions { unmet } => {

@@ -17,6 +17,8 @@ pub enum FactorKind {
     SshKey,
     /// A signature by a key the gate certified at sign-in.
     SshCertificate,
+    /// A signature by a key the gate certified at sign-in, in a TLS handshake.
+    TlsCertificate,
     /// A bearer token the gate issued at sign-in.
     Token,
     /// A time-based one-time code (RFC 6238).
@@ -37,6 +39,7 @@ impl FactorKind {
             Self::Password => "password",
             Self::SshKey => "ssh_key",
             Self::SshCertificate => "ssh_certificate",
+            Self::TlsCertificate => "tls_certificate",
             Self::Token => "token",
             Self::Totp => "totp",
             Self::RecoveryCode => "recovery_code",

@@ -51,6 +51,9 @@ pub struct Rule {
     pub paths: Vec<String>,
     /// For `forward` and `remote_forward`: only `host:port` that match one of these patterns.
     pub destinations: Vec<String>,
+    /// For actions in databases: only in databases whose name matches one of these patterns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
 }
 
 impl Rule {

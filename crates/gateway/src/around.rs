@@ -59,7 +59,7 @@ async fn known_by_address<'a>(
     port: u16,
 ) -> Option<&'a portcullis_domain::TargetName> {
     let candidates: Vec<&Target> =
-        facts.targets.values().filter(|target| target.ssh.port == port).collect();
+        facts.targets.values().filter(|target| target.port() == port).collect();
     if candidates.is_empty() {
         return None;
     }
@@ -101,17 +101,17 @@ fn known_target<'a>(
     facts
         .targets
         .values()
-        .find(|target| target.ssh.port == port && names(target, through).any(|name| name == wanted))
+        .find(|target| target.port() == port && names(target, through).any(|name| name == wanted))
         .map(|target| &target.name)
 }
 
 /// Every name and address `target` may go by, seen from `through`. From a host itself, loopback
 /// is one more name for it.
 fn names<'a>(target: &'a Target, through: &Target) -> impl Iterator<Item = String> + 'a {
-    let own = target.name == through.name || is_loopback(&canonical(&target.ssh.host));
+    let own = target.name == through.name || is_loopback(&canonical(target.host()));
     let loopback: &[&str] = if own { &["localhost", "127.0.0.1", "::1"] } else { &[] };
-    std::iter::once(target.ssh.host.as_str())
-        .chain(target.ssh.aliases.iter().map(String::as_str))
+    target
+        .hosts()
         .chain(std::iter::once(target.name.as_str()))
         .map(canonical)
         .chain(loopback.iter().map(|name| canonical(name)))
@@ -167,7 +167,9 @@ fn is_loopback(canonical: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_domain::{EnvironmentName, Login, SshCredential, SshTarget, TargetName};
+    use portcullis_domain::{
+        EnvironmentName, Login, Protocol, SshCredential, SshTarget, TargetName,
+    };
 
     #[test]
     fn a_forward_to_a_known_target_is_found_by_every_spelling() {
@@ -222,8 +224,9 @@ mod tests {
         for target in facts.targets.values_mut() {
             // Whatever this machine calls itself by name: it resolves to loopback here.
             if target.name.as_str() == "db" {
-                target.ssh.host = "localhost".into();
-                target.ssh.aliases.clear();
+                let Protocol::Ssh(ssh) = &mut target.protocol else { unreachable!() };
+                ssh.host = "localhost".into();
+                ssh.aliases.clear();
             }
         }
         let web = facts.targets.values().find(|t| t.name.as_str() == "web").unwrap();
@@ -243,7 +246,7 @@ mod tests {
                 name: TargetName::new(name).unwrap(),
                 environment: EnvironmentName::new("production").unwrap(),
                 labels: Default::default(),
-                ssh: SshTarget {
+                protocol: Protocol::Ssh(SshTarget {
                     host: host.into(),
                     port: 22,
                     aliases: [alias.to_owned()].into(),
@@ -253,7 +256,7 @@ mod tests {
                     credential: SshCredential::Certificate,
                     legacy_algorithms: Default::default(),
                     accept_env: vec![],
-                },
+                }),
             }));
         }
         facts

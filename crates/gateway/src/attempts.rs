@@ -124,6 +124,7 @@ pub(crate) fn refusal_of(input: &Input) -> Option<String> {
         Input::Certificate(Ok(factors)) if factors.is_empty() => {
             Some("the user is unknown or disabled".into())
         }
+        Input::TlsCertificate(Err(error)) => Some(error.to_string()),
         Input::Token(TokenCheck::Refused) => Some("the token is not good".into()),
         Input::Totp(TotpCheck::Replayed) => Some("the code was used before".into()),
         Input::Totp(TotpCheck::Wrong) | Input::Recovery(RecoveryCheck::Wrong) => {

@@ -115,6 +115,21 @@ impl Gateway {
         }
     }
 
+    /// The decision alone: no permit comes of it.
+    pub(crate) fn would_allow(
+        &self,
+        who: &Authenticated,
+        target: &TargetName,
+        login: &Login,
+        action: Action,
+    ) -> bool {
+        let (who, login) = (who.authentication().clone(), Some(login.clone()));
+        let query = Query { who, target: target.clone(), login, action };
+        let snapshot = self.snapshot();
+        let decision = decide(&snapshot.policies, &snapshot.facts, &query, self.now());
+        matches!(decision, Decision::Allow(_))
+    }
+
     /// Why nobody is let in at the moment, if so: no store, no log, no clock, no access.
     pub fn closed_because(&self) -> Option<String> {
         let now = self.now();

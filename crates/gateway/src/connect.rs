@@ -54,6 +54,17 @@ pub enum ConnectError {
         /// What was expected, for the log.
         expected: String,
     },
+    /// A server did not prove itself.
+    #[error(
+        "the server of `{target}` did not prove itself ({reason}); nothing was sent to it; tell your \
+         administrator"
+    )]
+    ServerNotTrusted {
+        /// Which target.
+        target: TargetName,
+        /// What was wrong.
+        reason: String,
+    },
     /// It does not accept the gate.
     #[error("`{target}` does not let the gate in as `{login}`; tell your administrator")]
     NotAccepted {
@@ -99,6 +110,15 @@ pub enum CredentialError {
     /// The secret is not what it should be.
     #[error("the secret `{0}` is not a private key in OpenSSH format, or not text")]
     Malformed(String),
+    /// The target is not spoken to over SSH.
+    #[error("the target has no credential for SSH")]
+    NotForSsh,
+    /// The target has no such login.
+    #[error("the target has no credential for this login")]
+    NoSuchLogin,
+    /// The secret is not what it should be.
+    #[error("the secret `{0}` is not a certificate and its private key in PEM")]
+    NotPem(String),
     /// The authority could not sign.
     #[error("no certificate could be issued")]
     Issue(#[from] IssueError),
@@ -126,12 +146,12 @@ pub enum TargetCredential {
 impl LiveSession {
     /// Opens the TCP connection, in bounded time.
     pub async fn dial(&self) -> Result<TcpStream, ConnectError> {
-        let ssh = &self.target().ssh;
+        let target = self.target();
         let unreachable = |reason: String| ConnectError::Unreachable {
             target: self.target().name.clone(),
             reason,
         };
-        let connecting = TcpStream::connect((ssh.host.as_str(), ssh.port));
+        let connecting = TcpStream::connect((target.host(), target.port()));
         match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
@@ -151,15 +171,16 @@ impl LiveSession {
     }
 
     async fn find_credential(&self) -> Result<TargetCredential, CredentialError> {
-        match &self.target().ssh.credential {
-            SshCredential::Certificate => self.certify(),
-            SshCredential::Key { secret } => {
+        match self.target().ssh().map(|ssh| &ssh.credential) {
+            None => Err(CredentialError::NotForSsh),
+            Some(SshCredential::Certificate) => self.certify(),
+            Some(SshCredential::Key { secret }) => {
                 let text = self.secret(secret).await?;
                 let key = PrivateKey::from_openssh(text.expose())
                     .map_err(|_| CredentialError::Malformed(secret.clone()))?;
                 Ok(TargetCredential::Key(Box::new(key)))
             }
-            SshCredential::Password { secret } => {
+            Some(SshCredential::Password { secret }) => {
                 Ok(TargetCredential::Password(self.secret(secret).await?))
             }
         }
@@ -187,7 +208,7 @@ impl LiveSession {
         Ok(TargetCredential::Certificate { key: Box::new(key), certificate: Box::new(certificate) })
     }
 
-    async fn secret(&self, name: &str) -> Result<Secret<String>, CredentialError> {
+    pub(crate) async fn secret(&self, name: &str) -> Result<Secret<String>, CredentialError> {
         let environment = &self.target().environment;
         let bytes = self.gateway().store().target_secret(environment, name).await?;
         let text = std::str::from_utf8(bytes.expose())
@@ -198,11 +219,12 @@ impl LiveSession {
     /// Whether the host is the one the target is declared with. Asked before anything is sent.
     pub fn check_host_key(&self, presented: HostKey<'_>) -> Result<(), ConnectError> {
         let target = self.target();
-        let ssh = &target.ssh;
-        let trust = HostTrust::parse(&ssh.host_keys, &ssh.host_authorities)
+        let keys = target.ssh().map(|ssh| ssh.host_keys.as_slice()).unwrap_or_default();
+        let authorities = target.ssh().map(|ssh| ssh.host_authorities.as_slice());
+        let trust = HostTrust::parse(keys, authorities.unwrap_or_default())
             .map_err(|source| ConnectError::Trust { target: target.name.clone(), source })?;
-        let mut names = vec![ssh.host.as_str(), target.name.as_str()];
-        names.extend(ssh.aliases.iter().map(String::as_str));
+        let mut names = vec![target.name.as_str()];
+        names.extend(target.hosts());
         let changed = |presented: String, expected: String| ConnectError::HostKeyChanged {
             target: target.name.clone(),
             presented,
@@ -228,6 +250,10 @@ impl LiveSession {
                 details.push(("finding", "host_key_changed".into()));
                 details.push(("presented", presented.as_str().into()));
                 details.push(("expected", expected.as_str().into()));
+                Activity::Finding
+            }
+            ConnectError::ServerNotTrusted { .. } => {
+                details.push(("finding", "server_not_trusted".into()));
                 Activity::Finding
             }
             _ => Activity::Connect,

@@ -16,6 +16,7 @@ mod authorize;
 mod chunk_log;
 mod clock;
 mod connect;
+mod database;
 mod end;
 mod hasher;
 mod live;
@@ -28,7 +29,9 @@ mod registry;
 mod sequence;
 mod sign_in;
 mod snapshot;
+mod strangers;
 mod subjects;
+mod tls;
 mod token;
 
 use std::num::NonZeroUsize;
@@ -39,7 +42,7 @@ use std::time::Duration;
 
 use portcullis_domain::Timestamp;
 use portcullis_evidence::log::Log;
-use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority, TlsAuthority};
 use portcullis_store::{KeyWrap, Store};
 
 pub use around::HOST_SUFFIX;
@@ -47,6 +50,7 @@ pub use auditor::{AuditError, Auditor};
 pub use chunk_log::{logged_chunk, logged_closing, remains_detail};
 pub use clock::{Clock, SystemClock};
 pub use connect::{ConnectError, TargetCredential};
+pub use database::{DatabaseCredential, ServerTls};
 pub use end::EndReason;
 pub use hasher::{Hasher, HasherError};
 pub use live::{LiveSession, MAX_PERMITTED_ACTIONS, OpenError, SessionView};
@@ -58,7 +62,9 @@ pub use registry::SUPERVISOR_TICK;
 pub use sequence::CommonSequence;
 pub use sign_in::{Asked, SignInError, SignInFlow};
 pub use snapshot::{LEASE, RefreshError, Snapshot};
+pub use strangers::{Stranger, Strangers};
 pub use subjects::{Subjects, SubjectsError};
+pub use tls::{ListenerTls, ListenerTlsError};
 pub use token::{Issued, Presence, Presented, SignInFor, SignedIn};
 
 use crate::attempts::Sources;
@@ -82,6 +88,8 @@ pub struct Parts {
     pub sign_in_authority: SignInAuthority,
     /// Signs certificates for targets.
     pub target_authority: TargetAuthority,
+    /// Signs certificates for TLS: of people signing in, and of the gate's listeners.
+    pub tls_authority: TlsAuthority,
     /// Where recordings are written.
     pub recordings: PathBuf,
     /// Wraps the key of each recording.
@@ -109,6 +117,7 @@ struct Inner {
     registry: Registry,
     sign_in_authority: SignInAuthority,
     target_authority: TargetAuthority,
+    tls_authority: TlsAuthority,
     sources: Sources,
     places: Arc<Places>,
     recordings: PathBuf,
@@ -136,6 +145,7 @@ impl Gateway {
             registry: Registry::default(),
             sign_in_authority: parts.sign_in_authority,
             target_authority: parts.target_authority,
+            tls_authority: parts.tls_authority,
             sources: Sources::default(),
             places: Places::new(parts.connections_per_person),
             recordings: parts.recordings,
@@ -194,6 +204,11 @@ impl Gateway {
     /// The authority targets trust.
     pub fn target_authority(&self) -> &TargetAuthority {
         &self.0.target_authority
+    }
+
+    /// The authority of the certificates used over TLS.
+    pub fn tls_authority(&self) -> &TlsAuthority {
+        &self.0.tls_authority
     }
 
     /// Lets nobody in any more and ends every session; returns when all have been closed or

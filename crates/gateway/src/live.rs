@@ -446,7 +446,7 @@ impl LiveSession {
             target: self.0.target.name.clone(),
             environment: self.0.target.environment.clone(),
             login: Some(self.login().clone()),
-            protocol: "ssh".into(),
+            protocol: self.target().protocol.as_str().into(),
             source: self.0.who.source().to_string(),
             grant: self.0.terms.grant,
             node: self.0.gateway.node().to_owned(),

@@ -84,6 +84,12 @@ pub enum Observation<'a> {
         /// Its exit status.
         status: u32,
     },
+    /// Something structured: a statement, a result. At most
+    /// [`portcullis_evidence::recording::MAX_WHOLE_FRAME_BYTES`] of JSON.
+    Event {
+        /// A JSON object.
+        json: &'a str,
+    },
     /// Something the gate did that belongs on the time line.
     Note {
         /// What.
@@ -206,6 +212,9 @@ impl SessionRecorder {
                 self.put_input(channel, rest, now).await?;
                 let event = json!({"exit_status": status});
                 self.put(FrameKind::Event, channel, now, event.to_string().as_bytes()).await
+            }
+            Observation::Event { json } => {
+                self.put(FrameKind::Event, 0, now, json.as_bytes()).await
             }
             Observation::Note { text } => {
                 let text: String = text.chars().take(4096).collect();

@@ -210,8 +210,9 @@ fn moved(session: &LiveSession, snapshot: &Snapshot) -> bool {
     let old = session.target();
     snapshot.facts.targets.get(&old.name).is_none_or(|new| {
         new.environment != old.environment
-            || new.ssh.host != old.ssh.host
-            || new.ssh.port != old.ssh.port
+            || new.protocol.as_str() != old.protocol.as_str()
+            || new.host() != old.host()
+            || new.port() != old.port()
     })
 }
 

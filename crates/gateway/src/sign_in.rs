@@ -4,6 +4,8 @@
 //! attempts before looking at them, audits each outcome and feeds the verdicts to identity's state
 //! machine. It is the only place, beside API tokens, an [`Authenticated`] comes from.
 
+mod tls;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -169,7 +171,7 @@ impl SignInFlow {
             return Err(SignInError::IdentityChanged);
         }
         let requirement = Requirement {
-            first: vec![FactorKind::SshKey, FactorKind::SshCertificate, FactorKind::Password],
+            first: tls::FIRST.to_vec(),
             second_factor_max_age: self
                 .gateway
                 .second_factor_for(&named.user, named.target.as_ref()),

@@ -7,6 +7,7 @@ use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{
     Authentication, Factor, FactorKind, Secret, SignInId, Timestamp, UserName,
 };
+use portcullis_evidence::log::merkle::sha256;
 use portcullis_identity::authority::{MAX_SIGN_IN_LIFETIME, random_serial};
 use portcullis_identity::keys::{HashAlg, PublicKey};
 use portcullis_identity::random::OsRandom;
@@ -37,6 +38,8 @@ pub struct SignInFor {
     pub client: Option<String>,
     /// A key to certify for `ssh`.
     pub key: Option<PublicKey>,
+    /// A public key (PEM) to certify for TLS.
+    pub tls_key: Option<String>,
 }
 
 /// What a look at a token is for.
@@ -69,7 +72,9 @@ pub struct Issued {
     pub token: Secret<String>,
     /// A certificate for the key given, OpenSSH format.
     pub certificate: Option<String>,
-    /// Until when both are good.
+    /// A client certificate for the TLS key given, PEM.
+    pub tls_certificate: Option<String>,
+    /// Until when all are good.
     pub expires: Timestamp,
 }
 
@@ -141,7 +146,12 @@ impl Gateway {
             Some(key) => Some(self.certify_sign_in(&who, key, &factors, now, lifetime).await?),
             None => None,
         };
+        let tls_certificate = match &wanted.tls_key {
+            Some(key) => Some(self.certify_for_tls(&who, key, &factors, now, lifetime).await?),
+            None => None,
+        };
         let (serial, certificate) = certificate.unzip();
+        let (tls_serial, tls_certificate) = tls_certificate.unzip();
         let client = wanted.client.map(|name| name.chars().take(MAX_CLIENT_CHARS).collect());
         let record = TokenRecord {
             id: SignInId::generate(now),
@@ -151,13 +161,14 @@ impl Gateway {
             source: who.source().to_string(),
             client,
             certificate: serial,
+            tls_certificate: tls_serial,
             factors,
             issued_at: now,
             expires_at: now.plus(lifetime),
         };
         let (sign_in, expires) = (record.id, record.expires_at);
         let token = self.put_token(&who, record).await?;
-        Ok(Issued { who, sign_in, token, certificate, expires })
+        Ok(Issued { who, sign_in, token, certificate, tls_certificate, expires })
     }
 
     /// Writes down that a token is issued, then stores it.
@@ -172,7 +183,7 @@ impl Gateway {
             .source(who.source())
             .detail("sign_in", record.id.to_string())
             .detail("expires", record.expires_at.to_string())
-            .detail("certificate", record.certificate.is_some());
+            .detail("certificate", record.certificate.or(record.tls_certificate).is_some());
         self.auditor().write(event).await.map_err(|error| unavailable(&error))?;
         let stored = self.store().put_token(token.hash().as_bytes(), &record).await;
         stored.map_err(|error| unavailable(&error))?;
@@ -202,7 +213,7 @@ impl Gateway {
         let token = self.put_token(&who, record).await?;
         let ended = self.store().revoke_token(old.hash().as_bytes(), now).await;
         ended.map_err(|error| unavailable(&error))?;
-        Ok(Issued { who, sign_in, token, certificate: None, expires })
+        Ok(Issued { who, sign_in, token, certificate: None, tls_certificate: None, expires })
     }
 
     async fn certify_sign_in(
@@ -229,6 +240,34 @@ impl Gateway {
         self.store().record_certificate(&record).await.map_err(|error| unavailable(&error))?;
         let text = certificate.to_openssh().map_err(|error| unavailable(&error))?;
         Ok((serial, text))
+    }
+
+    /// A client certificate for TLS; what was proved is recorded under its serial.
+    async fn certify_for_tls(
+        &self,
+        who: &Authenticated,
+        key: &str,
+        factors: &[Factor],
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> Result<(u64, String), SignInError> {
+        let serial = random_serial(&mut OsRandom).map_err(|error| unavailable(&error))?;
+        let certificate = self
+            .tls_authority()
+            .certify(key, who.user(), now, lifetime, serial)
+            .map_err(|error| unavailable(&error))?;
+        let hash = sha256(&[key.as_bytes()]);
+        let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let record = CertificateRecord {
+            serial,
+            user: who.user().clone(),
+            factors: factors.to_vec(),
+            key_fingerprint: format!("TLS-SHA256:{hex}"),
+            issued_at: now,
+            expires_at: now.plus(lifetime),
+        };
+        self.store().record_certificate(&record).await.map_err(|error| unavailable(&error))?;
+        Ok((serial, certificate))
     }
 
     /// The person a token stands for that came by this carrier, if it is good and they are still

@@ -19,7 +19,7 @@ use std::time::Duration;
 use portcullis_domain::{Authentication, Factor, FactorKind, Timestamp, UserName};
 use thiserror::Error;
 
-use crate::authority::CertificateError;
+use crate::authority::{CertificateError, TlsCertificateError};
 use crate::password::PasswordCheck;
 use crate::recovery::RecoveryCheck;
 use crate::totp::TotpCheck;
@@ -71,6 +71,9 @@ pub enum Input {
     SshKey(SignatureCheck),
     /// A certificate was checked, after the transport verified a signature by its key.
     Certificate(Result<Vec<Factor>, CertificateError>),
+    /// A TLS client certificate was checked, after the handshake verified a signature by its key;
+    /// the factors of the sign-in it came from, [`FactorKind::TlsCertificate`] among them.
+    TlsCertificate(Result<Vec<Factor>, TlsCertificateError>),
     /// A token was looked up.
     Token(TokenCheck),
     /// A one-time code was checked and, if accepted, its step is durably used up.
@@ -285,6 +288,7 @@ impl Attempt {
             }
             Input::SshKey(SignatureCheck::Valid) => (FactorKind::SshKey, one(FactorKind::SshKey)),
             Input::Certificate(Ok(factors)) => (FactorKind::SshCertificate, factors),
+            Input::TlsCertificate(Ok(factors)) => (FactorKind::TlsCertificate, factors),
             Input::Token(TokenCheck::Accepted { factors }) => (FactorKind::Token, factors),
             Input::Totp(TotpCheck::Accepted { .. }) => (FactorKind::Totp, one(FactorKind::Totp)),
             Input::Recovery(RecoveryCheck::Accepted { .. }) => {
@@ -293,6 +297,7 @@ impl Attempt {
             Input::Password(PasswordCheck::Wrong)
             | Input::SshKey(SignatureCheck::Invalid)
             | Input::Certificate(Err(_))
+            | Input::TlsCertificate(Err(_))
             | Input::Token(TokenCheck::Refused)
             | Input::Totp(TotpCheck::Replayed | TotpCheck::Wrong)
             | Input::Recovery(RecoveryCheck::Wrong) => return None,

@@ -41,6 +41,7 @@ pub(crate) enum Detail {
     Command { command: String, plain: bool },
     Path { path: String, plain: bool },
     Destination { host: String, port: u16, destination: String, plain: bool },
+    Database { database: String },
 }
 
 impl Detail {
@@ -60,6 +61,8 @@ impl Detail {
                 let destination = destination(&host, *port);
                 Self::Destination { host, port: *port, destination, plain }
             }
+            // Byte for byte what the server is asked for: there is no other spelling of it.
+            Action::Database { database, .. } => Self::Database { database: database.clone() },
         }
     }
 }

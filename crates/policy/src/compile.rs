@@ -109,6 +109,7 @@ enum Subject {
     Command,
     Path,
     Destination,
+    Database,
 }
 
 fn subject_of(kind: ActionKind) -> Subject {
@@ -117,6 +118,18 @@ fn subject_of(kind: ActionKind) -> Subject {
         ActionKind::Exec => Subject::Command,
         ActionKind::Upload | ActionKind::Download => Subject::Path,
         ActionKind::Forward | ActionKind::RemoteForward => Subject::Destination,
+        ActionKind::DbConnect
+        | ActionKind::DbRead
+        | ActionKind::DbWrite
+        | ActionKind::DbDdl
+        | ActionKind::DbPrivilege
+        | ActionKind::DbSession
+        | ActionKind::DbCall
+        | ActionKind::DbCopyIn
+        | ActionKind::DbCopyOut
+        | ActionKind::DbReplicate
+        | ActionKind::DbServer
+        | ActionKind::DbUnclassified => Subject::Database,
     }
 }
 
@@ -126,6 +139,7 @@ fn patterns_for(rule: &Rule, kind: ActionKind) -> &[String] {
         Subject::Command => &rule.commands,
         Subject::Path => &rule.paths,
         Subject::Destination => &rule.destinations,
+        Subject::Database => &rule.databases,
     };
     if patterns.iter().any(|p| matches_everything(p)) { &[] } else { patterns }
 }
@@ -153,6 +167,7 @@ fn describe(role: &Role, word: &str, index: usize, part: &Part<'_>) -> String {
         Subject::Command => ", by command",
         Subject::Path => ", by path",
         Subject::Destination => ", by destination",
+        Subject::Database => ", by database",
     };
     format!("role {}, {word} rule {}: {}{which}", role.name, index + 1, actions.join(", "))
 }
@@ -261,6 +276,7 @@ fn pattern_condition(effect: Effect, part: &Part<'_>) -> Option<String> {
         Subject::Command => "command",
         Subject::Path => "path",
         Subject::Destination => "destination",
+        Subject::Database => "database",
     };
     let likes: Vec<String> = part
         .patterns
@@ -277,6 +293,7 @@ fn pattern_condition(effect: Effect, part: &Part<'_>) -> Option<String> {
         (Effect::Forbid, Subject::Path) => {
             format!("context.path != \"\" && (!context.path_plain || {any})")
         }
+        (_, Subject::Database) => any,
         (Effect::Permit, _) => format!("context.{attribute}_plain && ({any})"),
         (Effect::Forbid, _) => format!("!context.{attribute}_plain || {any}"),
     })
@@ -286,7 +303,7 @@ fn pattern_condition(effect: Effect, part: &Part<'_>) -> Option<String> {
 /// what their author meant.
 fn canonical(subject: Subject, text: &str) -> String {
     match subject {
-        Subject::Nothing => text.to_owned(),
+        Subject::Nothing | Subject::Database => text.to_owned(),
         Subject::Command => text.trim_matches(' ').to_owned(),
         Subject::Path => clean_path(text),
         Subject::Destination => text.to_ascii_lowercase(),
@@ -373,6 +390,7 @@ when { context.tickets.contains("OPS-#") };
             commands: vec!["uptime".into(), "systemctl status *".into()],
             paths: vec!["/srv/".into()],
             destinations: vec!["DB.internal:5432".into()],
+            databases: vec!["orders".into()],
             ..Rule::default()
         };
         let policies = compile_role(&role(rule.clone()));
@@ -385,9 +403,10 @@ when { context.tickets.contains("OPS-#") };
                 "\nwhen { context.command_plain && (context.command like \"uptime\" || context.command like \"systemctl status *\") };\n",
                 "\nwhen { context.path == \"\" || (context.path_plain && (context.path like \"/srv\")) };\n",
                 "\nwhen { context.destination_plain && (context.destination like \"db.internal:5432\") };\n",
+                "\nwhen { context.database like \"orders\" };\n",
             ]
         );
         rule.commands.push("*".into());
-        assert_eq!(compile_role(&role(rule)).len(), 3, "`*` restricts nothing");
+        assert_eq!(compile_role(&role(rule)).len(), 4, "`*` restricts nothing");
     }
 }

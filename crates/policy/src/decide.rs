@@ -88,7 +88,10 @@ fn subject<'a>(
     if let Some(lock) = facts.locks.iter().find(|lock| lock.keeps(&user.name, target, now)) {
         return Err(locked(lock));
     }
-    if text_bytes(&query.action) > MAX_ACTION_TEXT_BYTES {
+    if !target.offers(query.action.kind()) {
+        return Err(Denial::Protocol { protocol: target.protocol.as_str() });
+    }
+    if query.action.text_bytes() > MAX_ACTION_TEXT_BYTES {
         return Err(Denial::TooLong);
     }
     let environment = facts.environments.get(&target.environment).ok_or_else(|| {
@@ -96,15 +99,6 @@ fn subject<'a>(
         Denial::PolicyError { errors: vec![format!("the environment `{name}` does not exist")] }
     })?;
     Ok(Subject { user, target, environment })
-}
-
-fn text_bytes(action: &Action) -> usize {
-    match action {
-        Action::Shell | Action::AgentForward => 0,
-        Action::Exec { command } => command.len(),
-        Action::Upload { path } | Action::Download { path } => path.len(),
-        Action::Forward { host, .. } | Action::RemoteForward { host, .. } => host.len(),
-    }
 }
 
 fn locked(lock: &Lock) -> Denial {
@@ -370,7 +364,7 @@ impl<'a> Case<'a> {
     }
 
     fn answer(&self, login: Option<&Login>) -> Answer {
-        let logins = &self.subject.target.ssh.logins;
+        let logins = self.subject.target.logins();
         match login {
             Some(login) if logins.contains(login) => self.finish(login, self.outcome(login)),
             Some(_) => {
@@ -386,7 +380,7 @@ impl<'a> Case<'a> {
     /// Without a login, the only one that is possible is meant; first among those allowed now,
     /// then after a second factor, then after a request.
     fn answer_for_any_login(&self) -> Answer {
-        let logins = &self.subject.target.ssh.logins;
+        let logins = self.subject.target.logins();
         let mut outcomes: Vec<(&Login, Outcome<'a>)> =
             logins.iter().map(|login| (login, self.outcome(login))).collect();
         outcomes.sort_by_key(|(_, outcome)| rank(outcome));

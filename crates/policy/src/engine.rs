@@ -207,6 +207,7 @@ fn context(sources: &Sources, moment: Moment<'_>) -> Result<Context, String> {
             put("destination", text(destination));
             put("destination_plain", RestrictedExpression::new_bool(*plain));
         }
+        Detail::Database { database } => put("database", text(database)),
     }
     Context::from_pairs(pairs).map_err(|error| error.to_string())
 }

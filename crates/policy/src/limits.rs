@@ -59,6 +59,7 @@ fn check_rule(rule: &Rule) -> Result<(), String> {
         ("commands", rule.commands.len()),
         ("paths", rule.paths.len()),
         ("destinations", rule.destinations.len()),
+        ("databases", rule.databases.len()),
         ("labels", rule.labels.len()),
         ("logins", rule.logins.len()),
         ("targets", rule.targets.len()),
@@ -69,7 +70,8 @@ fn check_rule(rule: &Rule) -> Result<(), String> {
             "a rule has {count} {what}; at most {MAX_PATTERNS_PER_RULE} are allowed"
         ));
     }
-    let texts = rule.commands.iter().chain(&rule.paths).chain(&rule.destinations);
+    let texts =
+        rule.commands.iter().chain(&rule.paths).chain(&rule.destinations).chain(&rule.databases);
     let labels = rule.labels.iter().flat_map(|(key, value)| [key, value]);
     match texts.chain(labels).map(String::len).find(|length| *length > MAX_PATTERN_BYTES) {
         Some(length) => Err(format!(

@@ -93,6 +93,8 @@ struct Situation {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Class {
     environment: EnvironmentName,
+    /// Which actions there are on them.
+    protocol: &'static str,
     logins: BTreeSet<Login>,
     /// Policies of roles, by role and number.
     selected: Vec<(usize, usize)>,
@@ -158,7 +160,7 @@ impl<'a> ReachTable<'a> {
         let case = Case::for_anyone(compiled, self.facts, subject, &who, first, self.now);
         let Ok(mut case) = case else { return Reaches::new() };
         let mut all = Reaches::new();
-        for kind in ActionKind::ALL {
+        for kind in ActionKind::ALL.into_iter().filter(|kind| subject.target.offers(*kind)) {
             case.with_kind(kind);
             let mut accounts: BTreeMap<Login, Reached> = BTreeMap::new();
             for way in ways(self.policies, &mut case, subject, kind) {
@@ -254,7 +256,8 @@ impl<'a> ReachTable<'a> {
             let selecting = bits(selected.iter().map(|(role, _)| role), self.roles.len());
             let class = Class {
                 environment: environment.name.clone(),
-                logins: target.ssh.logins.iter().cloned().collect(),
+                protocol: target.protocol.as_str(),
+                logins: target.logins().iter().cloned().collect(),
                 selected,
                 labels: if texts.is_empty() { BTreeMap::new() } else { target.labels.clone() },
                 name: names.then(|| target.name.clone()),

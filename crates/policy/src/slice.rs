@@ -343,7 +343,7 @@ impl Compiled {
 
     fn target_entity(&self, target: &Target, environment: &Environment) -> Result<Entity, String> {
         let room = self.names.environment(environment.name.as_str());
-        let logins = target.ssh.logins.iter().map(|login| text(login.as_str()));
+        let logins = target.logins().iter().map(|login| text(login.as_str()));
         let attributes = [
             ("name".to_owned(), text(target.name.as_str())),
             ("environment".to_owned(), RestrictedExpression::new_entity_uid(room.clone())),

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use portcullis_domain::{
-    Action, ActionKind, Authentication, Facts, LockSubject, Login, TargetName, Timestamp, User,
-    UserName,
+    Action, ActionKind, Authentication, DatabaseAct, Facts, LockSubject, Login, TargetName,
+    Timestamp, User, UserName,
 };
 use serde::Serialize;
 
@@ -67,6 +67,9 @@ pub fn who_can(
     let mut found = Vec::new();
     let Some(target) = facts.targets.get(target) else { return found };
     let Some(environment) = facts.environments.get(&target.environment) else { return found };
+    if !target.offers(action) {
+        return found;
+    }
     let is_locked = |subject: LockSubject| {
         facts.locks.iter().any(|lock| lock.subject == subject && lock.holds(now))
     };
@@ -155,7 +158,7 @@ pub(crate) fn ways(
 ) -> Vec<Way> {
     let mut by_reach: BTreeMap<Reach, (Vec<Login>, BTreeSet<String>)> = BTreeMap::new();
     let samples = samples(policies, subject, action);
-    for login in &subject.target.ssh.logins {
+    for login in subject.target.logins() {
         let mut best: Option<Reach> = None;
         let mut reasons: BTreeMap<Reach, BTreeSet<String>> = BTreeMap::new();
         for sample in &samples {
@@ -255,6 +258,10 @@ fn sample(action: ActionKind, pattern: Option<&str>) -> Detail {
         ActionKind::Download => Action::Download { path: text("/x") },
         ActionKind::Forward => Action::Forward { host, port },
         ActionKind::RemoteForward => Action::RemoteForward { host, port },
+        database => Action::Database {
+            act: database.database_act().unwrap_or(DatabaseAct::Unclassified),
+            database: text("x"),
+        },
     })
 }
 

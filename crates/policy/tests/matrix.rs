@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use organisation::*;
-use portcullis_domain::{Action, Decision, Denial, Facts, LockSubject};
+use portcullis_domain::{Action, DatabaseAct, Decision, Denial, Facts, LockSubject};
 use portcullis_policy::{Policies, decide};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/matrix.txt");
@@ -33,9 +33,11 @@ fn the_decision_matrix_is_the_reviewed_one() {
     );
 }
 
-fn actions() -> [(&'static str, Action); 12] {
+fn actions() -> Vec<(&'static str, Action)> {
     let path = |path: &str| path.to_owned();
-    [
+    let database =
+        |act: DatabaseAct, database: &str| Action::Database { act, database: database.to_owned() };
+    let mut all = vec![
         ("shell", Action::Shell),
         ("exec uptime", exec("uptime")),
         ("exec reboot", exec("reboot")),
@@ -51,7 +53,11 @@ fn actions() -> [(&'static str, Action); 12] {
             "remote_forward localhost:80",
             Action::RemoteForward { host: "localhost".into(), port: 80 },
         ),
-    ]
+        ("db_read in hr", database(DatabaseAct::Read, "hr")),
+    ];
+    let acts = DatabaseAct::ALL.into_iter();
+    all.extend(acts.map(|act| (act.kind().as_str(), database(act, "orders"))));
+    all
 }
 
 fn matrix() -> String {
@@ -66,11 +72,12 @@ fn matrix() -> String {
     let policies = Policies::compile(&base).unwrap();
     for user in base.users.keys() {
         for target in base.targets.values() {
-            for login in &target.ssh.logins {
+            for login in target.logins() {
                 writeln!(out, "\n{user} on {} as {login}", target.name).unwrap();
                 let row = ["", "nothing", "factor", "grant", "both", "locked"];
                 writeln!(out, "{}", line(row)).unwrap();
-                for (label, action) in actions() {
+                let actions = actions().into_iter();
+                for (label, action) in actions.filter(|(_, a)| target.offers(a.kind())) {
                     let cell = |factor: bool, granted: bool, locked: bool| {
                         let mut facts = base.clone();
                         if granted {

@@ -50,13 +50,29 @@ fn rules() -> impl Strategy<Value = Rule> {
         some(vec![login("root"), login("deploy")]),
     );
     let patterns = || proptest::collection::vec(text(), 0..3);
-    (selectors, patterns(), patterns(), patterns()).prop_map(
-        |((environments, targets, label, mut actions, logins), commands, paths, destinations)| {
+    (selectors, patterns(), patterns(), patterns(), patterns()).prop_map(
+        |(
+            (environments, targets, label, mut actions, logins),
+            commands,
+            paths,
+            destinations,
+            databases,
+        )| {
             if actions.is_empty() {
                 actions.insert(ActionKind::Shell);
             }
             let labels: BTreeMap<String, String> = label.into_iter().collect();
-            Rule { environments, targets, labels, actions, logins, commands, paths, destinations }
+            Rule {
+                environments,
+                targets,
+                labels,
+                actions,
+                logins,
+                commands,
+                paths,
+                destinations,
+                databases,
+            }
         },
     )
 }
@@ -68,7 +84,7 @@ fn roles() -> impl Strategy<Value = Role> {
 
 fn queries() -> impl Strategy<Value = Query> {
     let texts = prop_oneof![text(), "[a-c/ ]{0,6}", Just("/a/b".to_owned()), Just(String::new())];
-    let action = (texts, any::<u16>(), 0..7usize).prop_map(|(text, port, kind)| {
+    let action = (texts, any::<u16>(), 0..ActionKind::ALL.len()).prop_map(|(text, port, kind)| {
         match ActionKind::ALL[kind] {
             ActionKind::Shell => Action::Shell,
             ActionKind::Exec => Action::Exec { command: text },
@@ -77,10 +93,13 @@ fn queries() -> impl Strategy<Value = Query> {
             ActionKind::Forward => Action::Forward { host: text, port },
             ActionKind::AgentForward => Action::AgentForward,
             ActionKind::RemoteForward => Action::RemoteForward { host: text, port },
+            database => Action::Database { act: database.database_act().unwrap(), database: text },
         }
     });
-    let target = prop_oneof![Just("dev-web"), Just("prod-web"), Just("staging-web")];
-    let login = prop_oneof![Just(None), Just(Some("root")), Just(Some("deploy"))];
+    let target =
+        prop_oneof![Just("dev-web"), Just("prod-web"), Just("staging-web"), Just("orders-db")];
+    let login =
+        prop_oneof![Just(None), Just(Some("root")), Just(Some("deploy")), Just(Some("app_ro"))];
     (target, login, action, proptest::option::of(0..200i64)).prop_map(
         |(target, login, action, age)| {
             let mut query = query("rita", target, login, action);
@@ -172,7 +191,9 @@ fn tamed(role: &Role) -> Role {
     let mut role = role.clone();
     for rule in role.allow.iter_mut().chain(&mut role.deny) {
         rule.labels = rule.labels.keys().map(|_| ("x".into(), "x".into())).collect();
-        [&mut rule.commands, &mut rule.paths, &mut rule.destinations].into_iter().for_each(tame);
+        [&mut rule.commands, &mut rule.paths, &mut rule.destinations, &mut rule.databases]
+            .into_iter()
+            .for_each(tame);
     }
     role
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use cedar_policy_symcc::Env;
 use portcullis_domain::{
     Action, ActionKind, Authentication, Decision, Denial, EnvironmentName, Factor, FactorKind,
-    Facts, Grant, GrantId, GrantSource, GroupName, Login, PolicyName, Query, RequestId,
-    RoleAssignment, RoleName, SshCredential, SshTarget, Target, TargetName, Timestamp, User,
-    UserName,
+    Facts, Grant, GrantId, GrantSource, GroupName, Login, PolicyName, PostgresTarget, PostgresTls,
+    Protocol, Query, RequestId, RoleAssignment, RoleName, SshCredential, SshTarget, Target,
+    TargetName, Timestamp, User, UserName,
 };
 use portcullis_policy::{Policies, decide};
 
@@ -59,7 +59,7 @@ pub(crate) fn confirm(
     let model = Model::read(env, item);
     // Hours of a role are open at some moments only.
     let ground = Ground { now: model.moment(ground.facts, item, ground.now), ..ground };
-    let scenario = Scenario::new(ground, &model, item)?;
+    let scenario = Scenario::new(ground, &model, item, kind)?;
     let allowed = ground.policies.refresh(&scenario.facts).map_err(|error| error.to_string())?;
     let mut stopped_facts = scenario.facts.clone();
     let name = unused_policy(&stopped_facts)?;
@@ -126,7 +126,12 @@ struct Scenario {
 }
 
 impl Scenario {
-    fn new(ground: Ground<'_>, model: &Model, item: &Item) -> Result<Self, String> {
+    fn new(
+        ground: Ground<'_>,
+        model: &Model,
+        item: &Item,
+        kind: ActionKind,
+    ) -> Result<Self, String> {
         let mut facts =
             Facts { locks: Vec::new(), grants: BTreeMap::new(), ..ground.facts.clone() };
         let roles: BTreeSet<RoleName> =
@@ -161,7 +166,7 @@ impl Scenario {
                 facts.targets.keys().any(|known| known.as_str() == name)
             });
             let Ok(name) = TargetName::new(&name) else { continue };
-            facts.targets.insert(name.clone(), made_up(name.clone(), room, model, item));
+            facts.targets.insert(name.clone(), made_up(name.clone(), room, model, item, kind));
             made_up_targets.insert(name.clone());
             targets.push(name);
         }
@@ -181,7 +186,7 @@ impl Scenario {
         for user in &self.users {
             for target in &self.targets {
                 let Some(found) = self.facts.targets.get(target) else { continue };
-                let mut logins: Vec<&Login> = found.ssh.logins.iter().collect();
+                let mut logins: Vec<&Login> = found.logins().iter().collect();
                 logins.sort_by_key(|login| Some(*login) != model.login.as_ref());
                 for login in logins.into_iter().take(4) {
                     attempts.extend(actions.iter().map(|action| Attempt {
@@ -237,18 +242,22 @@ fn real_targets(facts: &Facts, model: &Model, item: &Item) -> Vec<TargetName> {
     facts.targets.values().filter(fits).take(MAX_REAL).map(|target| target.name.clone()).collect()
 }
 
-fn made_up(name: TargetName, room: &EnvironmentName, model: &Model, item: &Item) -> Target {
+fn made_up(
+    name: TargetName,
+    room: &EnvironmentName,
+    model: &Model,
+    item: &Item,
+    kind: ActionKind,
+) -> Target {
     let mut logins: Vec<Login> = model.login.clone().into_iter().collect();
     if let Some((_, rule)) = &item.rule {
         logins.extend(rule.logins.iter().take(2).cloned());
     }
     logins.extend(Login::new("root"));
-    Target {
-        name,
-        environment: room.clone(),
-        labels: model.labels.clone(),
-        ssh: SshTarget {
-            host: "192.0.2.1".to_owned(),
+    let host = "192.0.2.1".to_owned();
+    let protocol = match kind.database_act() {
+        None => Protocol::Ssh(SshTarget {
+            host,
             port: 22,
             aliases: BTreeSet::new(),
             logins,
@@ -257,8 +266,18 @@ fn made_up(name: TargetName, room: &EnvironmentName, model: &Model, item: &Item)
             credential: SshCredential::Certificate,
             legacy_algorithms: BTreeSet::new(),
             accept_env: Vec::new(),
-        },
-    }
+        }),
+        Some(_) => Protocol::Postgres(PostgresTarget {
+            host,
+            port: 5432,
+            aliases: BTreeSet::new(),
+            databases: vec!["postgres".to_owned()],
+            logins,
+            credentials: Vec::new(),
+            tls: PostgresTls::SystemRoots,
+        }),
+    };
+    Target { name, environment: room.clone(), labels: model.labels.clone(), protocol }
 }
 
 fn free(stem: &str, taken: impl Fn(&str) -> bool) -> String {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use cedar_policy::EvalResult;
 use cedar_policy_symcc::Env;
 use portcullis_domain::{
-    Access, Action, ActionKind, Conditions, EnvironmentName, Facts, GroupName, Login, RoleName,
-    TargetName, Timestamp, UserName,
+    Access, Action, ActionKind, Conditions, DatabaseAct, EnvironmentName, Facts, GroupName, Login,
+    RoleName, TargetName, Timestamp, UserName,
 };
 use portcullis_policy::{FRESH_GRACE, PolicySource};
 
@@ -30,7 +30,7 @@ pub(crate) struct Model {
     pub(crate) source: IpAddr,
     /// Windows of hours that are open.
     hours: BTreeSet<String>,
-    /// Command or path.
+    /// Command, path or database.
     pub(crate) text: Option<String>,
     pub(crate) host: Option<String>,
     port: Option<u16>,
@@ -111,7 +111,9 @@ impl Model {
             ),
             source: source.unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
             hours: texts("hours"),
-            text: context_text("command").or_else(|| context_text("path")),
+            text: context_text("command")
+                .or_else(|| context_text("path"))
+                .or_else(|| context_text("database")),
             host: context_text("host").filter(|host| !host.is_empty()),
             port: number("port").and_then(|port| u16::try_from(port).ok()),
         }
@@ -204,6 +206,13 @@ pub(crate) fn actions(model: &Model, item: &Item, kind: ActionKind) -> Vec<Actio
         }
         ActionKind::RemoteForward => {
             hosts().into_iter().map(|(host, port)| Action::RemoteForward { host, port }).collect()
+        }
+        database => {
+            let act = database.database_act().unwrap_or(DatabaseAct::Unclassified);
+            texts(rule.map(|rule| &rule.databases), "postgres")
+                .into_iter()
+                .map(|database| Action::Database { act, database })
+                .collect()
         }
     }
 }

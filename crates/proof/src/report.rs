@@ -145,6 +145,9 @@ pub(crate) fn told(action: &Action) -> String {
         Action::Upload { path } | Action::Download { path } => {
             format!("{kind} `{}`", path.escape_debug())
         }
+        Action::Database { database, .. } => {
+            format!("{kind} in `{}`", database.escape_debug())
+        }
         Action::Forward { host, port } | Action::RemoteForward { host, port } => {
             format!("{kind} `{}:{port}`", host.escape_debug())
         }

@@ -70,6 +70,7 @@ fn texts(rule: &Rule, kind: ActionKind) -> Vec<String> {
         ActionKind::Exec => (&rule.commands, "id"),
         ActionKind::Upload | ActionKind::Download => (&rule.paths, "/x"),
         ActionKind::Forward | ActionKind::RemoteForward => (&rule.destinations, "x:1"),
+        _ => (&rule.databases, "x"),
     };
     let filled = patterns.iter().take(MAX_PATTERNS).map(|pattern| {
         let filling = if pattern.contains(':') { "1" } else { "x" };
@@ -92,13 +93,16 @@ fn allowed(
         Some(EntityUid::from_type_name_and_id(kind, EntityId::new(name)))
     };
     let string = |value: &str| RestrictedExpression::new_string(value.to_owned());
+    if place.target.is_some_and(|target| !target.offers(kind)) {
+        return Some(false);
+    }
     let login = match (rule.logins.first(), place.target) {
         (Some(login), _) => login.as_str(),
-        (None, Some(target)) => target.ssh.logins.first().map_or("root", |login| login.as_str()),
+        (None, Some(target)) => target.logins().first().map_or("root", |login| login.as_str()),
         (None, None) => "root",
     };
     let logins = match place.target {
-        Some(target) => target.ssh.logins.iter().map(|login| string(login.as_str())).collect(),
+        Some(target) => target.logins().iter().map(|login| string(login.as_str())).collect(),
         None => vec![string(login)],
     };
     let environment = place.environment;
@@ -183,6 +187,7 @@ fn context(
                 ("destination_plain", truth(true)),
             ]);
         }
+        _ => pairs.push(("database", string(text))),
     }
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -90,7 +90,17 @@ fn rule() -> impl Strategy<Value = Rule> {
             }
             let labels = label.then(|| ("team".to_owned(), "web".to_owned())).into_iter().collect();
             let (commands, paths, destinations) = patterns;
-            Rule { environments, targets, labels, actions, logins, commands, paths, destinations }
+            Rule {
+                environments,
+                targets,
+                labels,
+                actions,
+                logins,
+                commands,
+                paths,
+                destinations,
+                databases: Vec::new(),
+            }
         })
 }
 
@@ -175,7 +185,7 @@ fn built(organisation: &Organisation) -> Facts {
 /// A query, whether there is a grant for it, and when it is asked.
 fn query() -> impl Strategy<Value = (Query, bool, Timestamp)> {
     let text = prop_oneof![Just("sudo id"), Just("id"), Just("/srv/a"), Just("db"), Just("")];
-    let action = (text, any::<u16>(), 0..7usize).prop_map(|(text, port, kind)| {
+    let action = (text, any::<u16>(), 0..ActionKind::ALL.len()).prop_map(|(text, port, kind)| {
         let text = text.to_owned();
         match ActionKind::ALL[kind] {
             ActionKind::Shell => Action::Shell,
@@ -185,6 +195,7 @@ fn query() -> impl Strategy<Value = (Query, bool, Timestamp)> {
             ActionKind::Forward => Action::Forward { host: text, port },
             ActionKind::AgentForward => Action::AgentForward,
             ActionKind::RemoteForward => Action::RemoteForward { host: text, port },
+            database => Action::Database { act: database.database_act().unwrap(), database: text },
         }
     });
     let user = proptest::sample::select(vec!["dana", "lena", "rita"]);

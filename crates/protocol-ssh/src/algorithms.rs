@@ -62,12 +62,12 @@ pub(crate) fn towards_clients() -> Preferred {
 
 /// What a target is offered: the modern set, then exactly the `legacy` names that exist. With
 /// `certified`, host certificates are asked for before bare keys.
-pub(crate) fn towards_target(legacy: &BTreeSet<String>, certified: bool) -> Preferred {
+pub(crate) fn towards_target(legacy: Option<&BTreeSet<String>>, certified: bool) -> Preferred {
     let mut offered = towards_clients();
     if certified {
         offered.host_key_certificates = Cow::Borrowed(KEYS);
     }
-    for name in legacy {
+    for name in legacy.into_iter().flatten() {
         add_legacy(&mut offered, name);
     }
     offered
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn nothing_is_compressed_and_strict_key_exchange_is_offered() {
-        for offered in [towards_clients(), towards_target(&BTreeSet::new(), true)] {
+        for offered in [towards_clients(), towards_target(None, true)] {
             assert_eq!(offered.compression.as_ref(), &[compression::NONE]);
             assert!(offered.kex.contains(&kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER));
             assert!(offered.kex.contains(&kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT));
@@ -127,13 +127,13 @@ mod tests {
 
     #[test]
     fn old_algorithms_are_offered_only_where_named_and_after_the_modern_ones() {
-        let plain = towards_target(&BTreeSet::new(), false);
+        let plain = towards_target(None, false);
         assert!(!plain.kex.contains(&kex::DH_G14_SHA1));
         assert!(!plain.mac.contains(&mac::HMAC_SHA1));
         let legacy = ["diffie-hellman-group14-sha1", "hmac-sha1", "aes128-cbc", "nonsense"]
             .map(String::from)
             .into();
-        let old = towards_target(&legacy, false);
+        let old = towards_target(Some(&legacy), false);
         assert!(old.kex.contains(&kex::DH_G14_SHA1));
         assert_eq!(old.kex.first(), Some(&kex::MLKEM768X25519_SHA256));
         assert_eq!(old.mac.last(), Some(&mac::HMAC_SHA1));

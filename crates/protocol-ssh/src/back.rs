@@ -188,8 +188,8 @@ fn config(target: &Target) -> Arc<client::Config> {
         maximum_packet_size: MAX_PACKET_BYTES,
         channel_buffer_size: CHANNEL_MESSAGES,
         preferred: algorithms::towards_target(
-            &target.ssh.legacy_algorithms,
-            !target.ssh.host_authorities.is_empty(),
+            target.ssh().map(|ssh| &ssh.legacy_algorithms),
+            target.ssh().is_some_and(|ssh| !ssh.host_authorities.is_empty()),
         ),
         inactivity_timeout: None,
         keepalive_interval: Some(KEEPALIVE),
@@ -211,7 +211,8 @@ async fn sign_in(
             handle.authenticate_openssh_cert(login, Arc::new(*key), *certificate).await
         }
         TargetCredential::Key(key) => {
-            let old = live.target().ssh.legacy_algorithms.contains("ssh-rsa");
+            let ssh = live.target().ssh();
+            let old = ssh.is_some_and(|ssh| ssh.legacy_algorithms.contains("ssh-rsa"));
             by_key(handle, login, Arc::new(*key), old).await
         }
         TargetCredential::Password(password) => by_password(handle, login, password.expose()).await,

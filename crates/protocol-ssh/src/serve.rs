@@ -4,14 +4,11 @@
 //! counted: half-open connections are bounded overall and per source, and sign-in has one time
 //! limit from the TCP connection on.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_domain::audit::{Activity, Event, Outcome};
-use portcullis_gateway::{EndReason, Gateway};
+use portcullis_gateway::{EndReason, Gateway, Stranger, Strangers};
 use russh::keys::PrivateKey;
 use russh::{SshId, server};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,8 +35,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for a client to leave once its channels are closed.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(100);
-/// How often refused strangers are audited at most.
-const FLOOD_REPORT: Duration = Duration::from_secs(60);
 
 /// What all connections share.
 pub(crate) struct Room {
@@ -47,7 +42,7 @@ pub(crate) struct Room {
     pub(crate) tasks: TaskTracker,
     options: Options,
     config: Arc<server::Config>,
-    half_open: Arc<HalfOpen>,
+    strangers: Strangers,
     stop: CancellationToken,
 }
 
@@ -68,7 +63,11 @@ impl SshRoom {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let room = Arc::new(Room {
             config: Arc::new(server_config(self.host_key)),
-            half_open: Arc::new(HalfOpen::new(&self.options)),
+            strangers: Strangers::new(
+                self.gateway.clone(),
+                self.options.max_half_open,
+                self.options.max_half_open_per_source,
+            ),
             gateway: self.gateway,
             options: self.options,
             tasks: TaskTracker::new(),
@@ -118,9 +117,8 @@ fn server_config(host_key: PrivateKey) -> server::Config {
 
 impl Room {
     fn receive(self: &Arc<Self>, stream: TcpStream, source: IpAddr) {
-        let Some(stranger) = self.half_open.enter(source) else {
+        let Some(stranger) = self.strangers.enter(source) else {
             metrics::counter!("portcullis_ssh_strangers_refused_total").increment(1);
-            self.report_flood(source);
             return;
         };
         if let Err(error) = prepare(&stream) {
@@ -130,23 +128,6 @@ impl Room {
         let jump = Jump::new(Arc::clone(self));
         let work = attend(Arc::clone(self), stream, door, Some(jump), Some(stranger));
         self.tasks.spawn(work);
-    }
-
-    /// One finding a minute, however many are refused.
-    fn report_flood(self: &Arc<Self>, source: IpAddr) {
-        let Some(refused) = self.half_open.due_report() else { return };
-        tracing::warn!(%source, refused, "too many connections that have not signed in");
-        let event = Event::new(Activity::Finding, self.gateway.now())
-            .source(source)
-            .outcome(Outcome::Refused("too many connections that have not signed in".into()))
-            .detail("finding", "half_open_flood")
-            .detail("refused", refused);
-        let room = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Err(error) = room.gateway.auditor().write(event).await {
-                tracing::error!(%error, "a flood could not be audited");
-            }
-        });
     }
 }
 
@@ -248,97 +229,4 @@ async fn accompany(
         let _ = timeout(LEAVE_TIMEOUT / 2, &mut *session).await;
     }
     Box::pin(connection.close()).await;
-}
-
-/// Connections that have not signed in yet.
-struct HalfOpen {
-    limit: usize,
-    per_source: usize,
-    sources: Mutex<HashMap<IpAddr, usize>>,
-    refused: AtomicU64,
-    reported: Mutex<Option<Instant>>,
-}
-
-/// A place among them.
-pub(crate) struct Stranger {
-    half_open: Arc<HalfOpen>,
-    source: IpAddr,
-}
-
-impl HalfOpen {
-    fn new(options: &Options) -> Self {
-        Self {
-            limit: options.max_half_open,
-            per_source: options.max_half_open_per_source,
-            sources: Mutex::new(HashMap::new()),
-            refused: AtomicU64::new(0),
-            reported: Mutex::new(None),
-        }
-    }
-
-    fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
-        let source = network(source);
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = sources.values().sum();
-        let here = sources.get(&source).copied().unwrap_or(0);
-        if all >= self.limit || here >= self.per_source {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        sources.insert(source, here + 1);
-        Some(Stranger { half_open: Arc::clone(self), source })
-    }
-
-    /// How many were refused since the last report, if the next one is due.
-    fn due_report(&self) -> Option<u64> {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.is_some_and(|at| at.elapsed() < FLOOD_REPORT) {
-            return None;
-        }
-        *reported = Some(Instant::now());
-        Some(self.refused.swap(0, Ordering::Relaxed))
-    }
-}
-
-/// What one party has many addresses of counts as one: a /64 of IPv6 (RFC 6177).
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut sources = self.half_open.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = sources.get_mut(&self.source) {
-            *here -= 1;
-            if *here == 0 {
-                sources.remove(&self.source);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn strangers_are_bounded_overall_and_per_source_and_reported_once_a_minute() {
-        let options =
-            Options { max_half_open: 3, max_half_open_per_source: 2, ..Options::default() };
-        let half_open = Arc::new(HalfOpen::new(&options));
-        let (a, b, c): (IpAddr, IpAddr, IpAddr) =
-            ([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into());
-        let first = half_open.enter(a).unwrap();
-        let _second = half_open.enter(a).unwrap();
-        assert!(half_open.enter(a).is_none());
-        let _third = half_open.enter(b).unwrap();
-        assert!(half_open.enter(c).is_none());
-        assert_eq!(half_open.due_report(), Some(2));
-        assert_eq!(half_open.due_report(), None);
-        drop(first);
-        assert!(half_open.enter(c).is_some());
-    }
 }

@@ -91,7 +91,8 @@ async fn prepare(
     far: &Far,
 ) -> Result<Option<AgentLent>, russh::Error> {
     let mut lent = None;
-    let accepted = &open.live.target().ssh.accept_env;
+    let ssh = open.live.target().ssh();
+    let accepted = ssh.map(|ssh| ssh.accept_env.as_slice()).unwrap_or_default();
     for (name, value) in &preparation.environment {
         if accepts_environment(accepted, name) {
             // What a program is given to run with is part of what ran.

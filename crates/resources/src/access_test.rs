@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_domain::access_test::{AccessCase, DEFAULT_SOURCE, ExpectedTerms, Verdict};
-use portcullis_domain::{Action, ActionKind, PolicyName, Recording};
+use portcullis_domain::{Action, ActionKind, DatabaseAct, PolicyName, Recording};
 
 use crate::decode::{DOCUMENT, MAX_DESCRIPTION_BYTES, METADATA};
 use crate::located::Located;
@@ -198,7 +198,7 @@ fn action(reader: &mut Reader<'_>, node: &Node, fields: &Fields<'_>) -> Read<Act
     let text = object.unwrap_or_default();
     let none = |reader: &mut Reader<'_>, action| {
         if given {
-            let message = format!("`{kind}` is about no command, path or destination");
+            let message = format!("`{kind}` is about no command, path, destination or database");
             return Err(reader.note(at, message, Some("leave `object` out".into())));
         }
         Ok(action)
@@ -228,6 +228,10 @@ fn action(reader: &mut Reader<'_>, node: &Node, fields: &Fields<'_>) -> Read<Act
             let (host, port) = destination(reader)?;
             Action::RemoteForward { host, port }
         }
+        database => Action::Database {
+            act: database.database_act().unwrap_or(DatabaseAct::Unclassified),
+            database: text,
+        },
     })
 }
 

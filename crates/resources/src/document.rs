@@ -7,6 +7,8 @@
 mod conditions;
 mod from_resource;
 mod invariant;
+mod postgres;
+mod separation;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use serde::Serialize;
 
 use self::conditions::ConditionsSpec;
 use self::invariant::InvariantSpec;
+use self::postgres::{PostgresLoginSpec, PostgresSpec, PostgresTlsSpec};
+use self::separation::{SeparationModeSpec, SeparationSpec};
 
 /// One resource of Portcullis.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -308,8 +312,12 @@ pub(crate) struct UserSpec {
 pub(crate) struct TargetSpec {
     /// The one environment the target belongs to.
     environment: String,
-    /// How the gate reaches it over SSH.
-    ssh: SshSpec,
+    /// How the gate reaches it over SSH. A target has this or `postgres`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssh: Option<SshSpec>,
+    /// How the gate reaches it as a PostgreSQL server. A target has this or `ssh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres: Option<PostgresSpec>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -418,6 +426,9 @@ pub(crate) struct RuleSpec {
     /// With `forward` or `remote_forward`: only `host:port` that match one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     destinations: Vec<String>,
+    /// With actions in databases: only databases whose name matches one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    databases: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -442,29 +453,6 @@ pub(crate) struct PolicySpec {
     /// One or more Cedar policies.
     #[schemars(length(min = 1))]
     cedar: String,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SeparationSpec {
-    /// What it is for, in one line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    /// The roles that are kept apart.
-    #[schemars(length(min = 2, max = 64))]
-    roles: Vec<String>,
-    /// How. Default: `static`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<SeparationModeSpec>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SeparationModeSpec {
-    /// Nobody holds two of the roles.
-    Static,
-    /// Somebody may hold several and uses the one they have a grant for.
-    Dynamic,
 }
 
 fn ssh_port() -> u16 {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::role::with_inherited;
 use portcullis_domain::{
-    Environment, Excepted, Facts, Invariant, Kind, Resource, Role, RoleAssignment, RoleName,
-    SshCredential, SshTarget, User,
+    Environment, Excepted, Facts, Invariant, Kind, PostgresTls, Protocol, Resource, Role,
+    RoleAssignment, RoleName, SshCredential, Target, Tier, User,
 };
 
 use crate::located::Located;
@@ -66,7 +66,33 @@ pub fn check_references(resources: &[Located<Resource>], existing: &Facts) -> Ve
         }
     }
     check_inheritance(&declared, &mut problems);
+    check_plaintext(&declared, &mut problems);
     problems.into_vec()
+}
+
+/// A server in production proves itself, whatever the network between it and the gate.
+fn check_plaintext(declared: &[Declared<'_>], problems: &mut Problems) {
+    let production: BTreeSet<_> = declared
+        .iter()
+        .filter_map(|one| match one.resource {
+            Resource::Environment(environment) if environment.tier == Tier::Production => {
+                Some(&environment.name)
+            }
+            _ => None,
+        })
+        .collect();
+    for one in declared {
+        let Resource::Target(target) = one.resource else { continue };
+        let plain = target.postgres().is_some_and(|pg| pg.tls == PostgresTls::Plaintext);
+        if plain && production.contains(&target.environment) {
+            let link = address(target.host(), target.port());
+            let message =
+                format!("the server of `{}` is in production and reached without TLS", target.name);
+            let help =
+                Some("give the server a certificate and write `tls: {authority: PEM}`".to_owned());
+            problems.push(|| one.problem(&link, message, help));
+        }
+    }
 }
 
 /// Roles that inherit each other in a circle; each circle is named once for each role on it.
@@ -186,7 +212,7 @@ fn links(resource: &Resource) -> Vec<Link> {
         Resource::User(user) => user_links(user, &mut links),
         Resource::Target(target) => {
             links.push(to(Kind::Environment, &target.environment));
-            ssh_links(&target.ssh, &mut links);
+            target_links(target, &mut links);
         }
         Resource::Role(role) => role_links(role, &mut links),
         Resource::RoleAssignment(assignment) => assignment_links(assignment, &mut links),
@@ -224,13 +250,17 @@ fn user_links(user: &User, links: &mut Vec<Link>) {
     links.extend(user.ssh_keys.iter().map(|key| Link::SignInKey(identity_of(key))));
 }
 
-fn ssh_links(ssh: &SshTarget, links: &mut Vec<Link>) {
-    let hosts = std::iter::once(&ssh.host).chain(&ssh.aliases);
-    links.extend(hosts.map(|host| address(host, ssh.port)));
-    match &ssh.credential {
-        SshCredential::Certificate => {}
-        SshCredential::Key { secret } | SshCredential::Password { secret } => {
-            links.push(Link::Secret(secret.clone()));
+fn target_links(target: &Target, links: &mut Vec<Link>) {
+    links.extend(target.hosts().map(|host| address(host, target.port())));
+    match &target.protocol {
+        Protocol::Ssh(ssh) => match &ssh.credential {
+            SshCredential::Certificate => {}
+            SshCredential::Key { secret } | SshCredential::Password { secret } => {
+                links.push(Link::Secret(secret.clone()));
+            }
+        },
+        Protocol::Postgres(postgres) => {
+            links.extend(postgres.secrets().map(|secret| Link::Secret(secret.to_owned())));
         }
     }
 }

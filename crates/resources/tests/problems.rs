@@ -177,8 +177,11 @@ fn an_environment_gets_its_defaults_from_its_tier() {
 fn a_target_gets_its_defaults() {
     let found = parse(&[("f", target(""))]).unwrap();
     let Resource::Target(t) = &found[0].value else { panic!() };
-    assert_eq!((t.ssh.port, &t.ssh.credential), (22, &SshCredential::Certificate));
-    assert_eq!(t.ssh.accept_env, ["LANG", "LC_*"]);
+    assert_eq!(
+        (t.ssh().unwrap().port, &t.ssh().unwrap().credential),
+        (22, &SshCredential::Certificate)
+    );
+    assert_eq!(t.ssh().unwrap().accept_env, ["LANG", "LC_*"]);
 }
 
 #[test]

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
-    Access, ActionKind, ApprovalRule, Conditions, ControlAction, Environment, Escalation, Excepted,
-    Exception, Group, Invariant, Never, PolicyText, Recording, Recordings, RequestTerms, Resource,
-    Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget,
-    Target, Tier, User,
+    Access, ActionKind, ApprovalRule, Conditions, ControlAction, DatabaseAct, Environment,
+    Escalation, Excepted, Exception, Group, Invariant, Never, PolicyText, PostgresCredential,
+    PostgresTarget, PostgresTls, Protocol, Recording, Recordings, RequestTerms, Resource, Role,
+    RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target,
+    Tier, User,
 };
 use portcullis_resources::fuzzing::{fuzz_access_tests, fuzz_parse};
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
@@ -353,25 +354,54 @@ fn target() -> impl Strategy<Value = Target> {
     let env = btree_set("[A-Z_][A-Z0-9_]{0,8}\\*?", 0..4);
     let reach = (host(), 1..=u16::MAX, btree_set(host(), 0..3), logins());
     let proof = (key_lines(1), key_lines(0), credential, legacy, env);
-    (name(), name(), labels(), reach, proof).prop_map(
-        |(name, environment, labels, (host, port, aliases, logins), proof)| {
-            let (host_keys, host_authorities, credential, legacy, env) = proof;
-            Target {
-                name: name.parse().unwrap(),
-                environment: environment.parse().unwrap(),
-                labels,
-                ssh: SshTarget {
-                    host,
-                    port,
-                    aliases,
-                    logins,
-                    host_keys,
-                    host_authorities,
-                    credential,
-                    legacy_algorithms: legacy.into_iter().map(str::to_owned).collect(),
-                    accept_env: env.into_iter().collect(),
-                },
-            }
+    let ssh = (reach, proof).prop_map(|((host, port, aliases, logins), proof)| {
+        let (host_keys, host_authorities, credential, legacy, env) = proof;
+        Protocol::Ssh(SshTarget {
+            host,
+            port,
+            aliases,
+            logins,
+            host_keys,
+            host_authorities,
+            credential,
+            legacy_algorithms: legacy.into_iter().map(str::to_owned).collect(),
+            accept_env: env.into_iter().collect(),
+        })
+    });
+    (name(), name(), labels(), prop_oneof![ssh, postgres()]).prop_map(
+        |(name, environment, labels, protocol)| Target {
+            name: name.parse().unwrap(),
+            environment: environment.parse().unwrap(),
+            labels,
+            protocol,
+        },
+    )
+}
+
+fn postgres() -> impl Strategy<Value = Protocol> {
+    let authority = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let tls = select(vec![
+        PostgresTls::SystemRoots,
+        PostgresTls::Authority { certificates: authority.to_owned() },
+        PostgresTls::Plaintext,
+    ]);
+    let reach = (host(), 1..=u16::MAX, btree_set(host(), 0..3), logins());
+    let database = line().prop_filter("a database has a name", |name| !name.is_empty());
+    (reach, btree_set(database, 1..3), name(), any::<bool>(), tls).prop_map(
+        |((host, port, aliases, logins), databases, secret, password, tls)| {
+            let credential = match password {
+                true => PostgresCredential::Password { secret },
+                false => PostgresCredential::Certificate { secret },
+            };
+            Protocol::Postgres(PostgresTarget {
+                host,
+                port,
+                aliases,
+                databases: databases.into_iter().collect(),
+                credentials: vec![credential; logins.len()],
+                logins,
+                tls,
+            })
         },
     )
 }
@@ -441,6 +471,10 @@ fn rule() -> impl Strategy<Value = Rule> {
                 paths
             } else {
                 Vec::new()
+            },
+            databases: match DatabaseAct::ALL.iter().any(|act| actions.contains(&act.kind())) {
+                true => vec!["orders".to_owned()],
+                false => Vec::new(),
             },
             destinations: if any(&[ActionKind::Forward, ActionKind::RemoteForward]) {
                 destinations.into_iter().collect()

@@ -184,8 +184,8 @@ async fn upsert(
             // What people asked for and agreed to was a host in an environment, not a name.
             let same_place = matches!(row.json(0, "target"), Ok(Resource::Target(before))
                 if before.environment == target.environment
-                    && before.ssh.host == target.ssh.host
-                    && before.ssh.port == target.ssh.port);
+                    && before.host() == target.host()
+                    && before.port() == target.port());
             if !same_place {
                 let reason = "the target moved to another environment or address";
                 end_grants_of_target(tx, &target.name, author, reason, now).await?;

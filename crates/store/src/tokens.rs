@@ -38,6 +38,9 @@ pub struct Token {
     pub client: Option<String>,
     /// Serial of the certificate that was issued with it.
     pub certificate: Option<u64>,
+    /// Serial of the certificate for TLS that was issued with it.
+    #[serde(default)]
+    pub tls_certificate: Option<u64>,
     /// What was proved at the sign-in it comes from.
     pub factors: Vec<Factor>,
     /// When it was issued.
@@ -62,7 +65,7 @@ pub struct SeenToken {
     pub seen_at: Timestamp,
 }
 
-/// An SSH user certificate the gate issued.
+/// A certificate the gate issued to a person, for SSH or TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Its serial number, unique among all the gate issues.
@@ -149,7 +152,7 @@ impl Store {
             AND revoked_at IS NULL AND expires_at > $3 RETURNING document";
         let Some(row) = tx.row(sql, args![&id, user, now]).await? else { return Ok(false) };
         let token: Token = row.json(0, "token")?;
-        if let Some(serial) = token.certificate {
+        for serial in token.certificate.into_iter().chain(token.tls_certificate) {
             let sql = "UPDATE certificates SET revoked_at = $2
                 WHERE serial = $1 AND revoked_at IS NULL";
             tx.execute(sql, args![serial.to_string(), now]).await?;

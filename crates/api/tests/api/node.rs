@@ -11,7 +11,7 @@ use portcullis_control::{BootstrapUser, Control, Settings, SolverSettings};
 use portcullis_domain::{ControlAction, Secret};
 use portcullis_evidence::log::{Log, LogOptions, NoteSigner};
 use portcullis_gateway::{Clock, Gateway, Hasher, Parts, SystemClock};
-use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority, TlsAuthority};
 use portcullis_identity::password::{Parameters, Passwords};
 use portcullis_identity::random::OsRandom;
 use portcullis_identity::totp::{TotpSecret, current_code};
@@ -141,6 +141,7 @@ async fn empty_with(directory: &TempDir, solver: SolverSettings, idle: Duration)
         clock: Arc::new(clock),
         sign_in_authority: SignInAuthority::generate(&mut OsRandom).unwrap(),
         target_authority: TargetAuthority::generate(&mut OsRandom).unwrap(),
+        tls_authority: tls_authority(),
         recordings,
         hasher: Hasher::start(passwords).unwrap(),
         node: "test".into(),
@@ -150,6 +151,7 @@ async fn empty_with(directory: &TempDir, solver: SolverSettings, idle: Duration)
     .unwrap();
     let settings = Settings {
         ssh_address: "127.0.0.1:2222".into(),
+        postgres_address: None,
         gate_host_key: HOST_KEY.into(),
         log_directory: directory.path().join("log"),
         sign_in_lifetime: Duration::from_secs(3600),
@@ -228,4 +230,10 @@ spec: {{role: administrator, groups: [administrators]}}
             .unwrap();
     }
     yaml
+}
+
+fn tls_authority() -> TlsAuthority {
+    let now = portcullis_gateway::Clock::now(&SystemClock::new());
+    let made = TlsAuthority::generate(now).unwrap();
+    TlsAuthority::from_pem(&made).unwrap()
 }

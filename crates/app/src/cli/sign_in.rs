@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use portcullis_control::view::{LoginBody, LoginView, WhoamiView};
 
-use super::ssh;
+use super::{ssh, tls};
 use crate::client::{Client, ClientError};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -17,7 +17,7 @@ use crate::prompt::{self, CODE_VARIABLE, PASSWORD_VARIABLE};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SignIn {
-    /// Sign in; get a certificate for ssh and a token for this command line
+    /// Sign in; get certificates for ssh and TLS, and a token for this command line
     ///
     /// Asks for the password and a one-time code. For scripts both are taken from
     /// PORTCULLIS_PASSWORD and PORTCULLIS_CODE: every process of the same user can read them, so
@@ -36,7 +36,7 @@ pub(super) struct Login {
     /// Certify this SSH key (its .pub file is read) instead of one made for you
     #[arg(long, value_name = "PATH", conflicts_with = "no_key")]
     key: Option<PathBuf>,
-    /// Ask for no certificate
+    /// Ask for no certificates
     #[arg(long)]
     no_key: bool,
 }
@@ -69,6 +69,7 @@ impl Login {
             password: password.expose().clone(),
             code: None,
             public_key: key.as_ref().map(|key| key.public_line().to_owned()),
+            tls_public_key: (!self.no_key).then(|| tls::public_key(&context.home)).transpose()?,
         };
         if let Some(code) = prompt::from_environment(CODE_VARIABLE) {
             body.code = Some(code.expose().clone());
@@ -83,6 +84,7 @@ impl Login {
         if let (Some(key), Some(certificate)) = (&key, &view.certificate) {
             key.keep_certificate(&context.home, certificate)?;
         }
+        tls::keep(&context.home, &view)?;
         let signed_in = Client::new(client.address().clone(), Some(view.token.clone()));
         ssh::refresh(context, &signed_in, key.as_ref()).await?;
         context.out.either(&told(&view), |out| print_login(out, context, &view))
@@ -109,6 +111,8 @@ fn told(view: &LoginView) -> serde_json::Value {
         "user": view.user,
         "expires": view.expires,
         "certificate": view.certificate,
+        "tls_certificate": view.tls_certificate,
+        "postgres_address": view.postgres_address,
         "gate_host_key": view.gate_host_key,
         "ssh_address": view.ssh_address,
     })
@@ -118,6 +122,13 @@ fn print_login(out: Out, context: &Context, view: &LoginView) -> Result<(), Fail
     let address = escape::line(&view.ssh_address);
     let (host, port) = address.rsplit_once(':').unwrap_or((&address, "2022"));
     let config = context.home.path("ssh_config");
+    if view.postgres_address.is_some() && view.tls_certificate.is_some() {
+        let services = context.home.path(tls::SERVICES);
+        out.line(&format!(
+            "  PGSERVICEFILE={} psql \"service=portcullis dbname=TARGET/DATABASE\"",
+            services.display()
+        ))?;
+    }
     out.line(&format!(
         "signed in as {} until {}\n  ssh -p {port} {}:TARGET@{host}\n  ssh -F {} LOGIN@TARGET.portcullis",
         view.user,

@@ -13,7 +13,7 @@ use super::people::{self, Person};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::home::write_private;
-use crate::node::{Listeners, Node};
+use crate::node::{Addresses, Listeners, Node};
 use crate::serve::log;
 
 /// Name, environment and label of each host.
@@ -73,7 +73,8 @@ impl Stage {
         let config = configuration(directory, ssh, api)?;
         write(&directory.join("portcullis.toml"), &configuration_text(directory, ssh, api))?;
         let ssh_address = config.ssh_listen.to_string();
-        let node = Node::open(&config, ssh_address.clone()).await?;
+        let node =
+            Node::open(&config, Addresses { ssh: ssh_address.clone(), postgres: None }).await?;
         let authority = node.gateway().target_authority().public_key_line();
         let authority =
             authority.map_err(|error| Failure::because("the authority is unusable", &error))?;

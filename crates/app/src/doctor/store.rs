@@ -8,6 +8,7 @@ use portcullis_evidence::log::holding::read_handovers;
 use portcullis_evidence::log::storage::Directory;
 use portcullis_evidence::log::{NoteSigner, NoteVerifier, VerifyError, verify_dir};
 use portcullis_store::{MasterKeyError, OpenError, Store};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::finding::Finding;
@@ -153,10 +154,25 @@ async fn facts(store: &Store, targets: bool, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether an SSH server answers. Its key is compared when somebody is let in, not here.
+/// What a PostgreSQL server says to an SSLRequest (its manual, 55.2.11); nothing else answers so.
+async fn ask_for_tls(stream: &mut TcpStream) -> Option<String> {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let mut answer = [0];
+    stream.write_all(&SSL_REQUEST).await.ok()?;
+    stream.read_exact(&mut answer).await.ok()?;
+    match answer {
+        [b'S'] => Some("PostgreSQL with TLS".to_owned()),
+        [b'N'] => Some("PostgreSQL without TLS".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a server of the target's protocol answers. What it proves itself with is looked at when
+/// somebody is let in, not here.
 async fn reach(target: Target) -> Finding {
-    let place = format!("{}:{}", target.ssh.host, target.ssh.port);
-    let name = target.name;
+    let place = format!("{}:{}", target.host(), target.port());
+    let (name, protocol) = (target.name, target.protocol.as_str());
+    let is_ssh = protocol == "ssh";
     let address = place.clone();
     let resolved = tokio::task::spawn_blocking(move || address.to_socket_addrs()).await;
     let Some(address) = resolved.ok().and_then(|found| found.ok()?.next()) else {
@@ -165,7 +181,10 @@ async fn reach(target: Target) -> Finding {
     };
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
-        Ok::<_, std::io::Error>(read_greeting(&mut stream).await)
+        Ok::<_, std::io::Error>(match is_ssh {
+            true => read_greeting(&mut stream).await,
+            false => ask_for_tls(&mut stream).await,
+        })
     };
     match tokio::time::timeout(TARGET_PATIENCE, asked).await {
         Ok(Ok(Some(greeting))) => {
@@ -173,13 +192,13 @@ async fn reach(target: Target) -> Finding {
         }
         Ok(Ok(None)) => Finding::problem(
             "target",
-            format!("`{name}` at {place} is no SSH server"),
+            format!("`{name}` at {place} is no {protocol} server"),
             "correct `host` and `port`",
         ),
         Ok(Err(error)) => Finding::problem(
             "target",
             format!("`{name}` at {place}: {error}"),
-            "start its sshd, or let this machine through its firewall",
+            "start its server, or let this machine through its firewall",
         ),
         Err(_) => Finding::problem(
             "target",

@@ -1,6 +1,6 @@
 //! The keys a node signs and wraps with, made on first use and kept sealed in the store.
 //!
-//! In: the store. Out: the two certificate authorities, the gate's host key, the wrapping of
+//! In: the store. Out: the three certificate authorities, the gate's host key, the wrapping of
 //! recordings' keys, and a log's signer by name. Nodes that share a store share them all.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use portcullis_domain::{Secret, Timestamp, entry};
 use portcullis_evidence::log::holding::read_handovers;
 use portcullis_evidence::log::storage::Directory;
 use portcullis_evidence::log::{NoteSigner, TlogProof};
-use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority, TlsAuthority};
 use portcullis_identity::keys::PrivateKey;
 use portcullis_identity::random::{OsRandom, Random};
 use portcullis_store::{KeyWrap, Store};
@@ -29,6 +29,7 @@ type Seed = zeroize::Zeroizing<[u8; SEED_BYTES]>;
 pub(super) struct SigningKeys {
     pub(super) sign_in: SignInAuthority,
     pub(super) target: TargetAuthority,
+    pub(super) tls: TlsAuthority,
     pub(super) host: PrivateKey,
     pub(super) recordings: KeyWrap,
 }
@@ -45,6 +46,8 @@ pub(super) async fn open(store: &Store, now: Timestamp) -> Result<SigningKeys, F
         made.to_openssh().map_err(unmade)
     })
     .await?;
+    let tls =
+        text(store, "tls_authority", now, || TlsAuthority::generate(now).map_err(unmade)).await?;
     let host = text(store, "gate_host_key", now, || keys::to_openssh(&keys::generate()?)).await?;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::because("a key in the store cannot be read", error)
@@ -52,6 +55,7 @@ pub(super) async fn open(store: &Store, now: Timestamp) -> Result<SigningKeys, F
     Ok(SigningKeys {
         sign_in: SignInAuthority::from_openssh(&sign_in).map_err(|error| unreadable(&error))?,
         target: TargetAuthority::from_openssh(&target).map_err(|error| unreadable(&error))?,
+        tls: TlsAuthority::from_pem(&tls).map_err(|error| unreadable(&error))?,
         host: keys::from_openssh(host.expose().as_bytes())?,
         recordings: store
             .key_wrap("recordings", now)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_control::view::FrameView;
+use serde_json::Value;
 
 use super::{TerminalFilter, escape};
 
@@ -35,11 +36,45 @@ impl Screen {
             }
             "command" => note(&format!("command on channel {}: {}", frame.channel, text())),
             "exit" => note(&format!("channel {} ended {}", frame.channel, text())),
+            "statement" => line(&statement(&data)),
+            "result" => line(&result(&data)),
             "note" => note(&text()),
             "lost" => note(&format!("part of the recording is missing {}", text())),
             _ => Vec::new(),
         }
     }
+}
+
+/// A statement of a database session, on the time line.
+fn statement(data: &[u8]) -> String {
+    let event: Value = serde_json::from_slice(data).unwrap_or_default();
+    let text = |name: &str| event.get(name).and_then(Value::as_str).map(escape::lines);
+    let id = event.get("id").and_then(Value::as_u64);
+    let number = id.map_or_else(|| "-".to_owned(), |id| format!("#{id}"));
+    let mut shown = format!("{number} {}", text("text").unwrap_or_default());
+    if let Some(values) = event.get("parameters").filter(|values| !values.is_null()) {
+        shown += &format!("\n   with {}", escape::line(&values.to_string()));
+    }
+    if let Some(act) = text("refused") {
+        shown += &format!("\n   refused: {act}");
+    }
+    shown
+}
+
+/// What came of it.
+fn result(data: &[u8]) -> String {
+    let event: Value = serde_json::from_slice(data).unwrap_or_default();
+    let number = |name: &str| event.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+    let outcome = match text("outcome") {
+        "ok" => format!("{} rows, {} bytes", number("rows"), number("bytes")),
+        _ => escape::line(&format!("{} {}", text("state"), text("message"))),
+    };
+    format!("   #{} {} ms: {outcome}", number("id"), number("ms"))
+}
+
+fn line(text: &str) -> Vec<u8> {
+    format!("{}\r\n", text.trim_end().replace('\n', "\r\n")).into_bytes()
 }
 
 fn note(text: &str) -> Vec<u8> {
@@ -56,6 +91,28 @@ pub(crate) fn pause(from_us: u64, to_us: u64, speed: f64, longest: Option<Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_session_is_a_time_line_of_statements_and_results() {
+        let frame = |kind: &str, data: &str| FrameView {
+            at_us: 0,
+            kind: kind.into(),
+            channel: 0,
+            data: STANDARD.encode(data),
+            cols: None,
+            rows: None,
+        };
+        let mut screen = Screen::default();
+        let mut shown = |kind, data| String::from_utf8(screen.show(&frame(kind, data))).unwrap();
+        let begun =
+            shown("statement", r#"{"id":1,"text":"select \u001b[2J 1","parameters":["7"]}"#);
+        assert!(begun.starts_with("#1 select") && begun.contains("with [\"7\"]"), "{begun}");
+        assert!(!begun.contains('\u{1b}'), "{begun}");
+        let done = shown("result", r#"{"id":1,"ms":3,"outcome":"ok","rows":5,"bytes":40}"#);
+        assert_eq!(done, "   #1 3 ms: 5 rows, 40 bytes\r\n");
+        let refused = shown("statement", r#"{"text":"drop table t","refused":"db_ddl"}"#);
+        assert!(refused.contains("refused: db_ddl"), "{refused}");
+    }
 
     #[test]
     fn a_pause_is_scaled_and_then_bounded() {

@@ -27,6 +27,7 @@ mod certificates;
 mod conditions;
 mod crash;
 mod credentials;
+mod databases;
 mod evidence;
 mod exports;
 mod function;

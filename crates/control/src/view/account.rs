@@ -17,6 +17,9 @@ pub struct LoginBody {
     /// An SSH public key (OpenSSH format) to certify.
     #[serde(default)]
     pub public_key: Option<String>,
+    /// A public key (PEM) to certify for TLS: databases, HTTPS.
+    #[serde(default)]
+    pub tls_public_key: Option<String>,
 }
 
 impl std::fmt::Debug for LoginBody {
@@ -36,6 +39,15 @@ pub struct LoginView {
     pub expires: Timestamp,
     /// OpenSSH certificate for the given key.
     pub certificate: Option<String>,
+    /// Client certificate (PEM) for the given TLS key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<String>,
+    /// The authority (PEM) that the gate's TLS listeners are certified by.
+    #[serde(default)]
+    pub tls_authority: String,
+    /// `host:port` of the gate's PostgreSQL door, where it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_address: Option<String>,
     /// The gate's SSH host key, OpenSSH format.
     pub gate_host_key: String,
     /// `host:port` of the gate's SSH door.

@@ -50,6 +50,7 @@ enum Class {
     Ssh = 4007,
     Lifecycle = 6002,
     Api = 6003,
+    Datastore = 6005,
     Detection = 2004,
     Incident = 2005,
 }
@@ -64,7 +65,10 @@ impl Class {
     }
 
     const fn has_destination(self) -> bool {
-        matches!(self, Self::Authentication | Self::AuthorizeSession | Self::Ssh | Self::Api)
+        matches!(
+            self,
+            Self::Authentication | Self::AuthorizeSession | Self::Ssh | Self::Api | Self::Datastore
+        )
     }
 
     const fn has_user(self) -> bool {
@@ -90,6 +94,8 @@ fn class_of(event: &Event) -> (Class, u32) {
         Activity::SessionClose | Activity::SessionKill => (Class::Ssh, 2),
         Activity::Channel | Activity::Forward | Activity::Recording => (Class::Ssh, 6),
         Activity::File => (Class::Ssh, 99),
+        // Query
+        Activity::Statement => (Class::Datastore, 4),
         // Create, Read, Update, Delete
         Activity::CertificateIssue => (Class::Api, 1),
         Activity::RecordingRead | Activity::AuditRead => (Class::Api, 2),
@@ -260,6 +266,17 @@ impl Event {
             }
             Class::Api => {
                 put(entry, "api", json!({"operation": self.activity.as_str()}));
+                if self.user.is_none() {
+                    put(entry, "actor", json!({"app_name": "Portcullis"}));
+                }
+                if self.source.is_none() {
+                    put(entry, "src_endpoint", json!({"svc_name": UNKNOWN}));
+                }
+            }
+            Class::Datastore => {
+                let name = detail("database").unwrap_or(UNKNOWN);
+                // Relational
+                put(entry, "database", json!({"name": name, "type_id": 1}));
                 if self.user.is_none() {
                     put(entry, "actor", json!({"app_name": "Portcullis"}));
                 }

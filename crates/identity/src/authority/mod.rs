@@ -1,6 +1,7 @@
-//! The gate's SSH certificate authorities (OpenSSH PROTOCOL.certkeys) and the check of host keys.
+//! The gate's certificate authorities: two for SSH (OpenSSH PROTOCOL.certkeys), one for TLS
+//! ([`TlsAuthority`]); and the check of host keys.
 //!
-//! There are two authorities with two keys and two types: [`SignInAuthority`] certifies people to
+//! For SSH there are two authorities with two keys and two types: [`SignInAuthority`] certifies people to
 //! the gate, [`TargetAuthority`] certifies the gate to targets. A certificate of one is nothing to
 //! the other's verifier, so what opens a target never opens the gate and the reverse.
 //!
@@ -11,12 +12,17 @@
 mod host;
 mod sign_in;
 mod target;
+mod tls;
 
 pub use host::{HostCertificateError, HostKey, HostTrust, HostTrustError, HostVerdict};
 pub use sign_in::{
     CertificateError, FACTORS_EXTENSION, MAX_SIGN_IN_LIFETIME, SignInAuthority, SignInTrust,
 };
 pub use target::{MAX_TARGET_LIFETIME, TargetAuthority, TargetPermissions, TargetSession};
+pub use tls::{
+    ClientCertificate, LISTENER_LIFETIME, ListenerCertificate, TlsAuthority, TlsAuthorityError,
+    TlsCertificateError, client_key, public_half,
+};
 
 use std::time::Duration;
 

@@ -274,7 +274,10 @@ fn read_factors(
 
 /// Whether a certificate may carry this factor: proved by the person, not later than its issue.
 fn carried(factor: &Factor, issued: Timestamp) -> bool {
-    let derived = matches!(factor.kind, FactorKind::SshCertificate | FactorKind::Token);
+    let derived = matches!(
+        factor.kind,
+        FactorKind::SshCertificate | FactorKind::TlsCertificate | FactorKind::Token
+    );
     !derived && factor.at <= issued
 }
 

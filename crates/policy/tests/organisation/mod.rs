@@ -11,8 +11,9 @@ use portcullis_domain::lock::LockKind;
 use portcullis_domain::{
     Access, Action, ActionKind, ApprovalRule, Authentication, ControlAction, Environment, Factor,
     FactorKind, Facts, Grant, GrantId, GrantSource, Group, Lock, LockId, LockSubject, Login,
-    PolicyText, Query, Recording, RequestId, Resource, Role, RoleAssignment, Rule, SshCredential,
-    SshTarget, Target, Tier, Timestamp, User,
+    PolicyText, PostgresCredential, PostgresTarget, PostgresTls, Protocol, Query, Recording,
+    RequestId, Resource, Role, RoleAssignment, Rule, SshCredential, SshTarget, Target, Tier,
+    Timestamp, User,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -123,7 +124,7 @@ pub(crate) fn target(name: &str, environment: &str, team: &str, logins: &[&str])
         name: name.parse().unwrap(),
         environment: environment.parse().unwrap(),
         labels: BTreeMap::from([("team".to_owned(), team.to_owned())]),
-        ssh: SshTarget {
+        protocol: Protocol::Ssh(SshTarget {
             host: "127.0.0.1".into(),
             port: 22,
             aliases: BTreeSet::new(),
@@ -133,12 +134,29 @@ pub(crate) fn target(name: &str, environment: &str, team: &str, logins: &[&str])
             credential: SshCredential::Certificate,
             legacy_algorithms: BTreeSet::new(),
             accept_env: Vec::new(),
-        },
+        }),
     }
 }
 
-fn targets() -> [Target; 4] {
+pub(crate) fn database(name: &str, environment: &str, logins: &[&str]) -> Target {
+    let protocol = Protocol::Postgres(PostgresTarget {
+        host: "127.0.0.1".into(),
+        port: 5432,
+        aliases: BTreeSet::new(),
+        databases: vec!["orders".into(), "hr".into()],
+        logins: logins.iter().map(|login| login.parse().unwrap()).collect(),
+        credentials: logins
+            .iter()
+            .map(|login| PostgresCredential::Password { secret: (*login).to_owned() })
+            .collect(),
+        tls: PostgresTls::SystemRoots,
+    });
+    Target { protocol, ..target(name, environment, "data", &["unused"]) }
+}
+
+fn targets() -> [Target; 5] {
     [
+        database("orders-db", "production", &["app", "app_ro"]),
         target("dev-web", "development", "web", &["deploy", "root"]),
         target("staging-web", "staging", "web", &["deploy", "root"]),
         target("prod-web", "production", "web", &["deploy", "root"]),
@@ -168,9 +186,12 @@ pub(crate) fn rule<const N: usize>(environments: [&str; N], actions: &[ActionKin
 }
 
 fn roles() -> [Role; 4] {
-    use ActionKind::{AgentForward, Download, Exec, Forward, RemoteForward, Shell, Upload};
+    use ActionKind::{
+        AgentForward, DbConnect, DbCopyOut, DbDdl, DbPrivilege, DbRead, DbReplicate, DbServer,
+        DbUnclassified, DbWrite, Download, Exec, Forward, RemoteForward, Shell, Upload,
+    };
     let web = BTreeMap::from([("team".to_owned(), "web".to_owned())]);
-    let developer = vec![
+    let mut developer = vec![
         rule(["development"], &ActionKind::ALL),
         Rule {
             logins: set(["deploy"]),
@@ -185,6 +206,12 @@ fn roles() -> [Role; 4] {
             ..rule(["production"], &[Shell, Exec, Download])
         },
     ];
+    let reading = [DbConnect, DbRead, DbCopyOut];
+    developer.push(Rule {
+        logins: set(["app_ro"]),
+        databases: vec!["orders".into()],
+        ..rule(["production"], &reading)
+    });
     let lead = vec![
         rule(["staging"], &ActionKind::ALL),
         Rule {
@@ -192,9 +219,15 @@ fn roles() -> [Role; 4] {
             ..rule(["production"], &[Shell, Exec, Upload, Download, Forward, RemoteForward])
         },
         Rule { logins: set(["postgres"]), ..rule(["production"], &[Shell, Forward]) },
+        Rule {
+            logins: set(["app"]),
+            databases: vec!["orders".into()],
+            ..rule(["production"], &[DbConnect, DbRead, DbWrite, DbDdl])
+        },
     ];
     let guardrails = vec![
         rule(["production"], &[AgentForward, RemoteForward]),
+        rule(["production"], &[DbPrivilege, DbReplicate, DbServer, DbUnclassified]),
         Rule { paths: vec!["/etc/*".into(), "/boot/*".into()], ..rule(["production"], &[Upload]) },
     ];
     [

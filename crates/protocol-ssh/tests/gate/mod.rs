@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_domain::{
-    Access, ActionKind, Environment, EnvironmentName, Login, Recording, Resource, Role,
+    Access, ActionKind, Environment, EnvironmentName, Login, Protocol, Recording, Resource, Role,
     RoleAssignment, RoleName, Rule, Secret, SshCredential, SshTarget, Target, TargetName, Tier,
     Timestamp, User, UserName,
 };
 use portcullis_evidence::log::{Log, LogOptions, NoteSigner};
 use portcullis_gateway::{Gateway, Hasher, Parts, SystemClock};
-use portcullis_identity::authority::{SignInAuthority, TargetAuthority};
+use portcullis_identity::authority::{SignInAuthority, TargetAuthority, TlsAuthority};
 use portcullis_identity::keys::PrivateKey;
 use portcullis_identity::keys::ssh_key::private::Ed25519Keypair;
 use portcullis_identity::password::{Parameters, Passwords};
@@ -107,6 +107,7 @@ pub(crate) fn start_for(
             clock: Arc::new(SystemClock::new()),
             sign_in_authority: SignInAuthority::generate(&mut OsRandom).unwrap(),
             target_authority: authority,
+            tls_authority: tls_authority(),
             recordings: root.join("recordings"),
             recording_keys,
             hasher,
@@ -134,7 +135,7 @@ fn declared_target(server: &SshServer) -> Target {
         name: TargetName::new("web").unwrap(),
         environment: EnvironmentName::new("development").unwrap(),
         labels: Default::default(),
-        ssh: SshTarget {
+        protocol: Protocol::Ssh(SshTarget {
             host: "127.0.0.1".into(),
             port: server.port(),
             aliases: BTreeSet::new(),
@@ -144,7 +145,7 @@ fn declared_target(server: &SshServer) -> Target {
             credential: SshCredential::Certificate,
             legacy_algorithms: BTreeSet::new(),
             accept_env: vec!["LC_*".into()],
-        },
+        }),
     }
 }
 
@@ -205,4 +206,10 @@ impl Gate {
     pub(crate) fn client(&self, user: &str) -> SshClient {
         SshClient::new(self.port).user(user).accept_any_host_key().timeout(Duration::from_secs(60))
     }
+}
+
+fn tls_authority() -> TlsAuthority {
+    let now = portcullis_gateway::Clock::now(&SystemClock::new());
+    let made = TlsAuthority::generate(now).unwrap();
+    TlsAuthority::from_pem(&made).unwrap()
 }

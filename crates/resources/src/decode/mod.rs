@@ -6,10 +6,12 @@ mod conditions;
 mod environment;
 mod invariant;
 mod people;
+mod postgres;
 mod role;
 mod separation;
 mod target;
 
+pub(crate) use self::postgres::POSTGRES_PORT;
 pub use self::target::LEGACY_ALGORITHMS;
 pub(crate) use self::target::{DEFAULT_ACCEPT_ENV, DEFAULT_PORT};
 
@@ -198,6 +200,8 @@ pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("RecordingsSpec", environment::RECORDINGS),
     ("SshSpec", target::SSH),
     ("SecretName", target::SECRET),
+    ("PostgresSpec", postgres::POSTGRES),
+    ("PostgresLoginSpec", postgres::LOGIN),
     ("RuleSpec", role::RULE),
     ("ConditionsSpec", conditions::CONDITIONS),
     ("FactorCondition", conditions::SECOND_FACTOR),

@@ -1,6 +1,6 @@
 //! `kind: Role` and `kind: Policy`.
 
-use portcullis_domain::{ActionKind, ControlAction, Kind, PolicyText, Role, Rule};
+use portcullis_domain::{ActionKind, ControlAction, DatabaseAct, Kind, PolicyText, Role, Rule};
 
 use super::conditions::{check_apply, conditions};
 use super::{Parts, description, labels, reference};
@@ -26,6 +26,7 @@ pub(crate) const RULE: &[&str] = &[
     "commands",
     "paths",
     "destinations",
+    "databases",
 ];
 pub(crate) const POLICY_SPEC: &[&str] = &["description", "cedar"];
 
@@ -100,6 +101,7 @@ fn rule(reader: &mut Reader<'_>, node: &Node) -> Read<Rule> {
     let commands = fields.or_default(reader, "commands", patterns);
     let paths = fields.or_default(reader, "paths", patterns);
     let destinations = fields.or_default(reader, "destinations", destinations);
+    let databases = fields.or_default(reader, "databases", patterns);
     let rule = Rule {
         environments: environments?,
         targets: targets?,
@@ -109,6 +111,7 @@ fn rule(reader: &mut Reader<'_>, node: &Node) -> Read<Rule> {
         commands: commands?,
         paths: paths?,
         destinations: destinations?,
+        databases: databases?,
     };
     check_patterns_apply(reader, &fields, &rule)?;
     Ok(rule)
@@ -117,10 +120,12 @@ fn rule(reader: &mut Reader<'_>, node: &Node) -> Read<Rule> {
 /// A pattern without an action it restricts would look like a restriction and be none.
 fn check_patterns_apply(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: &Rule) -> Read<()> {
     use ActionKind as A;
-    let uses: [(&str, &[String], &[ActionKind]); 3] = [
+    let database_acts = DatabaseAct::ALL.map(DatabaseAct::kind);
+    let uses: [(&str, &[String], &[ActionKind]); 4] = [
         ("commands", &rule.commands, &[A::Exec]),
         ("paths", &rule.paths, &[A::Upload, A::Download]),
         ("destinations", &rule.destinations, &[A::Forward, A::RemoteForward]),
+        ("databases", &rule.databases, &database_acts),
     ];
     let mut outcome = Ok(());
     for (field, patterns, kinds) in uses {

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use portcullis_domain::{Kind, SshCredential, SshTarget, Target};
+use portcullis_domain::{Kind, Protocol, SshCredential, SshTarget, Target};
 
 use super::people::public_keys;
+use super::postgres::postgres;
 use super::{Parts, labels, reference, secret};
 use crate::node::{Node, Value};
 use crate::problem::quoted;
@@ -35,7 +36,7 @@ pub const LEGACY_ALGORITHMS: [&str; 9] = [
     "ssh-rsa",
 ];
 
-pub(crate) const SPEC: &[&str] = &["environment", "ssh"];
+pub(crate) const SPEC: &[&str] = &["environment", "ssh", "postgres"];
 pub(crate) const SSH: &[&str] = &[
     "host",
     "port",
@@ -59,8 +60,23 @@ pub(super) fn target(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Target>
     let fields = parts.spec(reader, "the spec of a Target", SPEC)?;
     let hint = "`environment:` with the one environment the target belongs to";
     let environment = fields.required(reader, "environment", hint, reference(Kind::Environment));
-    let ssh = fields.required(reader, "ssh", "`ssh:` with how to reach the target", ssh);
-    Ok(Target { name: name?, environment: environment?, labels: labels?, ssh: ssh? })
+    let ssh = fields.optional(reader, "ssh", ssh);
+    let postgres = fields.optional(reader, "postgres", postgres);
+    let protocol = match (ssh?, postgres?) {
+        (Some(ssh), None) => Protocol::Ssh(ssh),
+        (None, Some(postgres)) => Protocol::Postgres(postgres),
+        (None, None) => {
+            let help = "add `ssh:` or `postgres:` with how to reach the target";
+            let message = "neither `ssh` nor `postgres` says how the target is reached";
+            return Err(reader.note(parts.spec?.at, message, Some(help.into())));
+        }
+        (Some(_), Some(_)) => {
+            let help = "declare a machine with two ways in as two targets";
+            let message = "a target has `ssh` or `postgres`, not both";
+            return Err(reader.note(fields.place("postgres"), message, Some(help.into())));
+        }
+    };
+    Ok(Target { name: name?, environment: environment?, labels: labels?, protocol })
 }
 
 fn ssh(reader: &mut Reader<'_>, node: &Node) -> Read<SshTarget> {
@@ -121,8 +137,8 @@ fn ssh(reader: &mut Reader<'_>, node: &Node) -> Read<SshTarget> {
 }
 
 /// Remembers where each name of the target is written, now that the port is known.
-fn mark_addresses(reader: &mut Reader<'_>, ssh: &Node, port: u16) {
-    let Value::Map(entries) = &ssh.value else { return };
+pub(super) fn mark_addresses(reader: &mut Reader<'_>, settings: &Node, port: u16) {
+    let Value::Map(entries) = &settings.value else { return };
     for (key, node) in entries {
         let nodes = match (key.text.as_str(), &node.value) {
             ("host", Value::Text(_)) => std::slice::from_ref(node),
@@ -139,12 +155,12 @@ fn mark_addresses(reader: &mut Reader<'_>, ssh: &Node, port: u16) {
     }
 }
 
-fn port(reader: &mut Reader<'_>, node: &Node) -> Read<u16> {
+pub(super) fn port(reader: &mut Reader<'_>, node: &Node) -> Read<u16> {
     let port = reader.number(node, 1, u32::from(u16::MAX))?;
     u16::try_from(port).map_err(|_| reader.note(node.at, "this is not a port", None))
 }
 
-fn host(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
+pub(super) fn host(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
     let text = reader.text(node)?;
     canonical_host(text).ok_or_else(|| {
         let message = format!("`{}` is not a host name or address", quoted(text));

@@ -2,9 +2,10 @@
 //! new field of the domain cannot be forgotten here.
 
 use portcullis_domain::{
-    Access, ApprovalRule, Environment, Escalation, Group, PolicyText, Recording, Recordings,
-    RequestTerms, Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties,
-    SshCredential, SshTarget, Target, Threshold, Tier, User, format_duration,
+    Access, ApprovalRule, Environment, Escalation, Group, Login, PolicyText, PostgresCredential,
+    PostgresTarget, PostgresTls, Protocol, Recording, Recordings, RequestTerms, Resource, Role,
+    RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target,
+    Threshold, Tier, User, format_duration,
 };
 
 use super::*;
@@ -157,6 +158,14 @@ fn user(User { name: _, full_name, groups, ssh_keys, disabled }: &User) -> UserS
 }
 
 fn target(target: &Target) -> TargetSpec {
+    let (ssh, postgres) = match &target.protocol {
+        Protocol::Ssh(settings) => (Some(ssh(settings)), None),
+        Protocol::Postgres(settings) => (None, Some(postgres(settings))),
+    };
+    TargetSpec { environment: target.environment.to_string(), ssh, postgres }
+}
+
+fn ssh(settings: &SshTarget) -> SshSpec {
     let SshTarget {
         host,
         port,
@@ -167,27 +176,47 @@ fn target(target: &Target) -> TargetSpec {
         credential,
         legacy_algorithms,
         accept_env,
-    } = &target.ssh;
-    TargetSpec {
-        environment: target.environment.to_string(),
-        ssh: SshSpec {
-            host: host.clone(),
-            port: *port,
-            aliases: texts(aliases),
-            logins: texts(logins),
-            host_keys: host_keys.clone(),
-            host_authorities: host_authorities.clone(),
-            credential: match credential {
-                SshCredential::Certificate => CredentialSpec::Certificate,
-                SshCredential::Key { secret } => {
-                    CredentialSpec::Key(SecretName { secret: secret.clone() })
-                }
-                SshCredential::Password { secret } => {
-                    CredentialSpec::Password(SecretName { secret: secret.clone() })
-                }
-            },
-            legacy_algorithms: texts(legacy_algorithms),
-            accept_env: accept_env.clone(),
+    } = settings;
+    let named = |secret: &String| SecretName { secret: secret.clone() };
+    SshSpec {
+        host: host.clone(),
+        port: *port,
+        aliases: texts(aliases),
+        logins: texts(logins),
+        host_keys: host_keys.clone(),
+        host_authorities: host_authorities.clone(),
+        credential: match credential {
+            SshCredential::Certificate => CredentialSpec::Certificate,
+            SshCredential::Key { secret } => CredentialSpec::Key(named(secret)),
+            SshCredential::Password { secret } => CredentialSpec::Password(named(secret)),
+        },
+        legacy_algorithms: texts(legacy_algorithms),
+        accept_env: accept_env.clone(),
+    }
+}
+
+fn postgres(settings: &PostgresTarget) -> PostgresSpec {
+    let PostgresTarget { host, port, aliases, databases, logins, credentials, tls } = settings;
+    let login = |(name, credential): (&Login, &PostgresCredential)| {
+        let named = |secret: &String| Some(SecretName { secret: secret.clone() });
+        let (password, certificate) = match credential {
+            PostgresCredential::Password { secret } => (named(secret), None),
+            PostgresCredential::Certificate { secret } => (None, named(secret)),
+        };
+        PostgresLoginSpec { name: name.to_string(), password, certificate }
+    };
+    PostgresSpec {
+        host: host.clone(),
+        port: *port,
+        aliases: texts(aliases),
+        databases: databases.clone(),
+        logins: logins.iter().zip(credentials).map(login).collect(),
+        tls: match tls {
+            PostgresTls::SystemRoots => PostgresTlsSpec::SystemRoots,
+            PostgresTls::Authority { certificates } => {
+                PostgresTlsSpec::Authority(certificates.clone())
+            }
+            PostgresTls::Plaintext => PostgresTlsSpec::Plaintext,
         },
     }
 }
@@ -205,8 +234,17 @@ fn role(role: &Role) -> RoleSpec {
 }
 
 fn rule(rule: &Rule) -> RuleSpec {
-    let Rule { environments, targets, labels, actions, logins, commands, paths, destinations } =
-        rule;
+    let Rule {
+        environments,
+        targets,
+        labels,
+        actions,
+        logins,
+        commands,
+        paths,
+        destinations,
+        databases,
+    } = rule;
     RuleSpec {
         environments: texts(environments),
         targets: texts(targets),
@@ -216,6 +254,7 @@ fn rule(rule: &Rule) -> RuleSpec {
         commands: commands.clone(),
         paths: paths.clone(),
         destinations: destinations.clone(),
+        databases: databases.clone(),
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn target(name: &str, environment: &str, host: &str) -> Resource {
         name: target_name(name),
         environment: environment_name(environment),
         labels: BTreeMap::new(),
-        ssh: SshTarget {
+        protocol: Protocol::Ssh(SshTarget {
             host: host.to_owned(),
             port: 22,
             aliases: BTreeSet::new(),
@@ -56,7 +56,7 @@ pub(crate) fn target(name: &str, environment: &str, host: &str) -> Resource {
             credential: SshCredential::Certificate,
             legacy_algorithms: BTreeSet::new(),
             accept_env: Vec::new(),
-        },
+        }),
     })
 }
 

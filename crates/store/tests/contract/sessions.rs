@@ -82,6 +82,7 @@ pub(crate) fn token(user: &str, expires_at: Timestamp) -> Token {
         source: "192.0.2.1".to_owned(),
         client: None,
         certificate: None,
+        tls_certificate: None,
         factors,
         issued_at: NOW,
         expires_at,

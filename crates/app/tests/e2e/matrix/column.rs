@@ -62,7 +62,14 @@ pub(super) fn columns_of(kind: ActionKind) -> &'static [Column] {
         ActionKind::Forward => &[Column::LocalForward, Column::DynamicForward],
         ActionKind::AgentForward => &[Column::AgentForward],
         ActionKind::RemoteForward => &[Column::RemoteForward],
+        // Tried in the matrix of databases.
+        _ => &[],
     }
+}
+
+/// What is done on hosts: the kinds this matrix is about.
+pub(super) fn host_kinds() -> impl Iterator<Item = ActionKind> {
+    ActionKind::ALL.into_iter().filter(|kind| kind.database_act().is_none())
 }
 
 /// What every attempt needs.

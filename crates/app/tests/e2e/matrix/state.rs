@@ -9,7 +9,7 @@ use std::time::Duration;
 use portcullis_domain::ActionKind;
 use serde_json::json;
 
-use super::column::Column;
+use super::column::{Column, host_kinds};
 use crate::gate::{Entry, Gate, Plan};
 
 /// A state of access.
@@ -52,7 +52,7 @@ const BARE: [State; 9] = [
 impl State {
     /// Every state that can be had beside the others.
     pub(super) fn apart() -> Vec<Self> {
-        BARE.into_iter().chain(ActionKind::ALL.map(State::Without)).collect()
+        BARE.into_iter().chain(host_kinds().map(State::Without)).collect()
     }
 
     pub(super) fn target(self) -> String {
@@ -102,11 +102,10 @@ pub(super) fn stage() -> Gate {
         let environment = if state == State::Dropped { "droppable" } else { "guarded" };
         plan.targets.push((state.target(), environment, app));
     }
-    plan.resources += &role("cell", "cell", &ActionKind::ALL);
-    for kind in ActionKind::ALL {
+    plan.resources += &role("cell", "cell", &host_kinds().collect::<Vec<_>>());
+    for kind in host_kinds() {
         let target = State::Without(kind).target();
-        let others: Vec<ActionKind> =
-            ActionKind::ALL.into_iter().filter(|other| *other != kind).collect();
+        let others: Vec<ActionKind> = host_kinds().filter(|other| *other != kind).collect();
         plan.resources += &role(&target, "none", &others);
         plan.targets.push((target, "open", "none"));
     }
