@@ -56,7 +56,8 @@ impl Usage<'_> {
         let targets = self.facts.targets.values();
         targets.flat_map(move |target| {
             let rules = role.allow.iter().filter(move |rule| rule.selects(target));
-            rules.flat_map(move |rule| rule.actions.iter().map(move |kind| (&target.name, *kind)))
+            let given = rules.flat_map(|rule| rule.actions.iter().copied());
+            given.filter(|kind| target.offers(*kind)).map(move |kind| (&target.name, kind))
         })
     }
 

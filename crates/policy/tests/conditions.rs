@@ -145,6 +145,19 @@ fn what_someone_reaches_does_not_depend_on_when_it_is_asked() {
 }
 
 #[test]
+fn whatever_a_role_allows_can_be_under_conditions() {
+    let mut facts = facts();
+    let conditions = conditions(json!({
+        "hours": office(), "ticket": "OPS-#", "networks": ["10.0.0.0/8"],
+        "second_factor_max_age": "10m",
+    }));
+    let every = vec![rule(["staging"], &ActionKind::ALL)];
+    let role = Role { conditions, ..role("on-call", "Under conditions", every, vec![]) };
+    facts.insert(Resource::Role(role));
+    Policies::compile(&facts).unwrap();
+}
+
+#[test]
 fn a_deny_holds_whatever_the_conditions() {
     let mut facts = with(Conditions::default());
     let deny = vec![rule(["staging"], &[ActionKind::AgentForward])];
