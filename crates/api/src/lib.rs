@@ -24,6 +24,7 @@ mod host;
 mod lines;
 mod measure;
 mod origin;
+mod pages;
 mod problem;
 mod router;
 mod stall;

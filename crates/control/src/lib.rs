@@ -25,6 +25,7 @@ mod holds;
 mod indexing;
 mod locks;
 mod map;
+mod pages;
 mod people;
 mod places;
 mod proof;

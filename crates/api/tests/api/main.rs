@@ -17,6 +17,7 @@ mod holds;
 mod invariants;
 mod map;
 mod node;
+mod pages;
 mod probes;
 mod requests;
 mod search;
