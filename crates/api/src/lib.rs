@@ -23,6 +23,7 @@ mod guard;
 mod host;
 mod lines;
 mod measure;
+mod openapi;
 mod origin;
 mod pages;
 mod problem;

@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod audit;
+mod events;
 mod evidence;
 mod exports;
 mod map;
@@ -18,6 +19,7 @@ mod usage;
 pub use access::*;
 pub use account::*;
 pub use audit::*;
+pub use events::*;
 pub use evidence::*;
 pub use exports::*;
 pub use map::*;

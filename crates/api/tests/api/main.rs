@@ -13,6 +13,7 @@ mod console;
 mod credentials;
 mod edge;
 mod erasure;
+mod events;
 mod holds;
 mod invariants;
 mod map;
