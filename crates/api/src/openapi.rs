@@ -10,14 +10,17 @@ use crate::endpoints::ENDPOINTS;
 use crate::origin;
 
 /// Lists, which take `limit` and `cursor`. A test holds this against what answers with a list.
-pub(crate) const LISTS: [&str; 13] = [
+pub(crate) const LISTS: [&str; 16] = [
     "/v1/audit/exports",
     "/v1/changes",
+    "/v1/environments",
     "/v1/environments/{environment}/secrets",
     "/v1/grants",
     "/v1/holds",
     "/v1/locks",
+    "/v1/me/reach",
     "/v1/me/sign-ins",
+    "/v1/people",
     "/v1/policies",
     "/v1/requests",
     "/v1/resources",
