@@ -17,11 +17,17 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] =
-    &[
-        FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION,
-        SESSION_PAGES,
-    ];
+const MIGRATIONS: &[&[&str]] = &[
+    FIRST,
+    HOLDS,
+    EXPIRY_SAID,
+    SEQUENCE,
+    SUBJECTS,
+    PENDING_CHANGES,
+    SIGN_INS,
+    RETENTION,
+    SESSION_PAGES,
+];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.

@@ -31,6 +31,7 @@ pub(crate) fn record(number: i64) -> SessionRecord {
         started_at: at,
         opened_entry: None,
         end: None,
+        removal: None,
     }
 }
 
