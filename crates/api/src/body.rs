@@ -129,9 +129,9 @@ mod tests {
             Asked::<SessionQuery>::from_request_parts(&mut parts, &()).await.is_ok()
         }
         assert!(ask("").await);
-        assert!(ask("live=true&user=alice&limit=3").await);
+        assert!(ask("live=true&user=alice&target=web-1").await);
         assert!(!ask("live=yes").await);
-        assert!(!ask("limit=-1").await);
+        assert!(!ask("limit=1").await, "that is for `Listed`");
         assert!(!ask("alive=true").await);
         assert!(!ask("user=a&user=b").await);
     }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use portcullis_control::{Authenticated, Carrier, Control, Presence, Presented, says_csrf};
@@ -30,6 +30,27 @@ pub(crate) struct Caller {
     presented: Presented,
     token: Secret<String>,
     carrier: Carrier,
+    framing: Framing,
+}
+
+/// How a caller reads what goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// One line of JSON each.
+    Lines,
+    /// Server-sent events (HTML, 9.2), one line of JSON as the data of each.
+    Events,
+}
+
+impl Framing {
+    fn read(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let events = accepted.flat_map(|value| value.split(',')).any(|range| {
+            let media = range.split(';').next().unwrap_or_default().trim();
+            media.eq_ignore_ascii_case("text/event-stream")
+        });
+        if events { Self::Events } else { Self::Lines }
+    }
 }
 
 impl Caller {
@@ -51,7 +72,7 @@ impl Caller {
             origin::check_cookie(method, headers, scheme, |said| says_csrf(token.expose(), said))?;
         }
         let presented = control.presented(token.expose(), carrier, peer.0, Presence::Acts).await?;
-        Ok(Self { presented, token, carrier })
+        Ok(Self { presented, token, carrier, framing: Framing::read(headers) })
     }
 
     /// The person.
@@ -67,6 +88,11 @@ impl Caller {
     /// How what they showed came.
     pub(crate) fn carrier(&self) -> Carrier {
         self.carrier
+    }
+
+    /// How they read what goes on.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Whether what they showed is still good, without counting as use of it.

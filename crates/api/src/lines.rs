@@ -1,12 +1,14 @@
-//! Answers that go on: lines of JSON and pieces of recordings, from a bounded queue to the caller.
+//! Answers that go on: lines of JSON, server-sent events and pieces of recordings, from a bounded
+//! queue to the caller.
 //!
 //! The queue is read as fast as the caller reads; when the caller leaves, it is dropped and whoever
 //! fills it sees that. Every second the caller's token and right are asked about again: a person who
 //! was signed out, locked or lost the role sees nothing more. A stream that ends before its source
 //! does breaks off instead of ending, so that the caller can tell.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,17 +16,19 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use portcullis_control::{Control, ControlError};
-use portcullis_domain::ControlAction;
+use portcullis_domain::{ControlAction, UserName};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Framing};
 use crate::problem::Problem;
 
 /// Most streams at a time.
 const MAX_STREAMS: usize = 256;
+/// Most streams of one person.
+const MAX_STREAMS_PER_PERSON: usize = 16;
 /// Most items of a queue put into one write.
 const MAX_BATCH: usize = 64;
 /// How often a caller's token and right are asked about again.
@@ -33,6 +37,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_secs(15);
 /// Newline-delimited JSON.
 const NDJSON: &str = "application/x-ndjson";
+/// Server-sent events (HTML, 9.2.5).
+const EVENTS: &str = "text/event-stream";
 
 /// Makes answers that go on.
 #[derive(Clone)]
@@ -40,25 +46,34 @@ pub(crate) struct Streams {
     control: Control,
     stop: CancellationToken,
     slots: Arc<Semaphore>,
+    shares: Shares,
 }
 
 impl Streams {
     pub(crate) fn new(control: Control, stop: CancellationToken) -> Self {
-        Self { control, stop, slots: Arc::new(Semaphore::new(MAX_STREAMS)) }
+        let slots = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { control, stop, slots, shares: Shares::default() }
     }
 
     /// A place for one more stream; taken before its source is opened.
-    pub(crate) fn open(&self, caller: Caller, right: ControlAction) -> Result<Opened, Problem> {
+    /// Without a right it goes on while the caller is signed in.
+    pub(crate) fn open(
+        &self,
+        caller: Caller,
+        right: impl Into<Option<ControlAction>>,
+    ) -> Result<Opened, Problem> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Problem::busy())?;
+        let share = Share::take(&self.shares, caller.who().user())?;
         let mut again = interval_at(Instant::now() + ASK_AGAIN, ASK_AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Opened {
             control: self.control.clone(),
             stop: self.stop.clone(),
             caller,
-            right,
+            right: right.into(),
             again,
             _slot: slot,
+            _share: share,
         })
     }
 }
@@ -68,9 +83,42 @@ pub(crate) struct Opened {
     control: Control,
     stop: CancellationToken,
     caller: Caller,
-    right: ControlAction,
+    right: Option<ControlAction>,
     again: Interval,
     _slot: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+/// One of the streams a person may have open.
+struct Share {
+    shares: Shares,
+    user: UserName,
+}
+
+type Shares = Arc<Mutex<HashMap<UserName, usize>>>;
+
+impl Share {
+    fn take(shares: &Shares, user: &UserName) -> Result<Self, Problem> {
+        let mut taken = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(user.clone()).or_default();
+        if *count >= MAX_STREAMS_PER_PERSON {
+            return Err(Problem::busy());
+        }
+        *count += 1;
+        Ok(Self { shares: Arc::clone(shares), user: user.clone() })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.user);
+            }
+        }
+    }
 }
 
 impl Opened {
@@ -79,15 +127,27 @@ impl Opened {
         &self.caller
     }
 
-    /// Answers with one line of JSON for each item.
+    /// Answers with one line of JSON, or one event, for each item.
     pub(crate) fn lines<T: Serialize + Send + 'static>(self, queue: mpsc::Receiver<T>) -> Response {
-        self.answer(queue, NDJSON, Some(BEAT), |items| {
-            let mut text = Vec::new();
-            for item in items {
-                line(&mut text, &item)?;
-            }
-            Ok(text)
-        })
+        let beat = Some((BEAT, self.caller.framing()));
+        match self.caller.framing() {
+            Framing::Lines => self.answer(queue, NDJSON, beat, |items| {
+                let mut text = Vec::new();
+                for item in items {
+                    line(&mut text, &item)?;
+                }
+                Ok(text)
+            }),
+            Framing::Events => self.answer(queue, EVENTS, beat, |items| {
+                let mut text = Vec::new();
+                for item in items {
+                    text.extend(b"data: ");
+                    line(&mut text, &item)?;
+                    text.push(b'\n');
+                }
+                Ok(text)
+            }),
+        }
     }
 
     /// Answers with text as it comes, of this media type.
@@ -109,7 +169,7 @@ impl Opened {
         self,
         queue: mpsc::Receiver<T>,
         media: &'static str,
-        beat: Option<Duration>,
+        beat: Option<(Duration, Framing)>,
         encode: fn(Vec<T>) -> io::Result<Vec<u8>>,
     ) -> Response {
         let running = Running { opened: self, queue, beat, last: Instant::now(), encode };
@@ -124,14 +184,15 @@ impl Opened {
     /// Whether the caller is still signed in and still holds the right.
     async fn still(&self) -> bool {
         let Some(who) = self.caller.again(&self.control).await else { return false };
-        self.control.whoami(&who).await.is_ok_and(|view| view.control.contains(&self.right))
+        let Some(right) = self.right else { return true };
+        self.control.whoami(&who).await.is_ok_and(|view| view.control.contains(&right))
     }
 }
 
 struct Running<T> {
     opened: Opened,
     queue: mpsc::Receiver<T>,
-    beat: Option<Duration>,
+    beat: Option<(Duration, Framing)>,
     last: Instant,
     encode: fn(Vec<T>) -> io::Result<Vec<u8>>,
 }
@@ -141,7 +202,7 @@ impl<T> Running<T> {
     async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut items = Vec::new();
         loop {
-            let beat = self.last + self.beat.unwrap_or(BEAT);
+            let beat = self.last + self.beat.map_or(BEAT, |(every, _)| every);
             // Biased: a full queue must not keep us from asking again.
             tokio::select! {
                 biased;
@@ -163,7 +224,11 @@ impl<T> Running<T> {
                 }
                 () = sleep_until(beat), if self.beat.is_some() => {
                     self.last = Instant::now();
-                    return Ok(Some(b"\n".to_vec()));
+                    let silence: &[u8] = match self.beat {
+                        Some((_, Framing::Events)) => b":\n\n",
+                        _ => b"\n",
+                    };
+                    return Ok(Some(silence.to_vec()));
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LINK, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::failure::Failure;
 
 pub(crate) use address::{Address, DEFAULT_ADDRESS};
 pub(crate) use lines::Lines;
-pub(crate) use query::{path, with_query};
+pub(crate) use query::{next_page, path, with_query};
 
 /// Longest wait for the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +33,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Largest answer read as a whole.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Most entries of a page.
+const MAX_PAGE: usize = 1000;
+/// Most pages of a list read; a node that never ends a list is not listened to for ever.
+const MAX_PAGES: usize = 10_000;
 /// Largest problem read.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// A bearer token is a line of ASCII of at most this length.
@@ -125,6 +129,27 @@ impl Client {
         self.decoded(Method::GET, path, None).await
     }
 
+    /// `GET` of a list: page by page, to its end or until there are `most` entries.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        most: usize,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut all: Vec<T> = Vec::new();
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{sign}limit={}", most.clamp(1, MAX_PAGE)));
+        for _ in 0..MAX_PAGES {
+            let Some(path) = next.take().filter(|_| all.len() < most) else { break };
+            let response = self.send(Method::GET, &path, None).await?;
+            next = response.headers().get(LINK).and_then(|link| next_page(link.to_str().ok()?));
+            let bytes = self.read(response.into_body(), MAX_ANSWER_BYTES).await?;
+            let page: Vec<T> = self.decode(&bytes)?;
+            all.extend(page);
+        }
+        all.truncate(most);
+        Ok(all)
+    }
+
     /// `GET`, as text.
     pub(crate) async fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let bytes = self.whole(Method::GET, path, None).await?;
@@ -198,7 +223,11 @@ impl Client {
         body: Option<Bytes>,
     ) -> Result<T, ClientError> {
         let bytes = self.whole(method, path, body).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        self.decode(&bytes)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(bytes).map_err(|error| {
             self.broken(&format!("its answer makes no sense to this program ({error})"))
         })
     }

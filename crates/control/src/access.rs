@@ -17,9 +17,12 @@ use portcullis_store::{
 use thiserror::Error;
 
 use crate::asking::describe;
+use crate::pages::{of_store, paged};
 use crate::right::reason;
 use crate::separation::not_both;
-use crate::view::{AccessQuery, DecidedView, ReasonBody, RequestBody, RequestView};
+use crate::view::{
+    AccessQuery, DecidedView, PageAsked, Paged, ReasonBody, RequestBody, RequestView,
+};
 use crate::{Control, ControlError, ErrorKind};
 
 /// Shortest piece of an id that may stand for it, in characters.
@@ -73,21 +76,24 @@ impl Control {
         &self,
         who: &Authenticated,
         query: AccessQuery,
-    ) -> Result<Vec<RequestView>, ControlError> {
+        page: &PageAsked,
+    ) -> Result<Paged<RequestView>, ControlError> {
         self.must_be_active(who)?;
+        let page = of_store(page)?;
         let filter = RequestFilter {
             user: query.mine.then(|| who.user().clone()),
             state: query.open.then_some(RequestStateName::Pending),
+            page,
             ..RequestFilter::default()
         };
         let now = self.gateway().now();
         let found = self.gateway().store().requests(&filter).await?;
         let open = |request: &AccessRequest| !query.open || now < request.expires();
-        Ok(found
-            .into_iter()
-            .filter(|request| open(request) && self.may_see(who, request))
-            .map(|request| self.view_of(who, request, None))
-            .collect())
+        let see = |request| {
+            let seen = open(&request) && self.may_see(who, &request);
+            seen.then(|| self.view_of(who, request, None))
+        };
+        Ok(paged(found, page.limit, |request| request.id, see))
     }
 
     /// One request, by id or a unique ending of it.

@@ -12,9 +12,12 @@ use portcullis_store::{MAX_PAGE, Page};
 
 use crate::access::ends_with;
 use crate::forget::forgets;
+use crate::pages::{of_store, paged};
 use crate::resources::view;
 use crate::right::reason;
-use crate::view::{NotedChangeView, PlanBody, PlanView, ReasonBody, ResourceFile};
+use crate::view::{
+    NotedChangeView, PageAsked, Paged, PlanBody, PlanView, ReasonBody, ResourceFile,
+};
 use crate::{Control, ControlError, ErrorKind};
 
 impl Control {
@@ -23,15 +26,20 @@ impl Control {
         &self,
         who: &Authenticated,
         all: bool,
-    ) -> Result<Vec<NotedChangeView>, ControlError> {
+        page: &PageAsked,
+    ) -> Result<Paged<NotedChangeView>, ControlError> {
         self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
         let now = self.gateway().now();
         let store = self.gateway().store();
-        let found = match all {
-            true => store.changes_noted(Page::default()).await?,
-            false => store.open_changes(now).await?,
-        };
-        Ok(found.iter().map(|change| self.noted(who, change)).collect())
+        if !all {
+            // A page of them at most is ever open.
+            let found = store.open_changes(now).await?;
+            let items = found.iter().map(|change| self.noted(who, change)).collect();
+            return Ok(Paged { items, next: None });
+        }
+        let page = of_store(page)?;
+        let found = store.changes_noted(page).await?;
+        Ok(paged(found, page.limit, |change| change.id, |change| Some(self.noted(who, &change))))
     }
 
     /// One change, with what it would do now.

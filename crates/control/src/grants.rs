@@ -8,8 +8,9 @@ use portcullis_gateway::Authenticated;
 use portcullis_store::{GrantFilter, Page, Revocation};
 
 use crate::access::ends_with;
+use crate::pages::{of_store, paged};
 use crate::right::reason;
-use crate::view::{AccessQuery, ReasonBody, RevokeView};
+use crate::view::{AccessQuery, PageAsked, Paged, ReasonBody, RevokeView};
 use crate::{Control, ControlError};
 
 impl Control {
@@ -18,15 +19,19 @@ impl Control {
         &self,
         who: &Authenticated,
         query: AccessQuery,
-    ) -> Result<Vec<Grant>, ControlError> {
+        page: &PageAsked,
+    ) -> Result<Paged<Grant>, ControlError> {
         self.must_be_active(who)?;
+        let page = of_store(page)?;
         let all = !query.mine && self.holds(who, ControlAction::ReadRequests);
         let filter = GrantFilter {
             user: (!all).then(|| who.user().clone()),
             active_at: query.open.then(|| self.gateway().now()),
+            page,
             ..GrantFilter::default()
         };
-        Ok(self.gateway().store().grants(&filter).await?)
+        let found = self.gateway().store().grants(&filter).await?;
+        Ok(paged(found, page.limit, |grant| grant.id, Some))
     }
 
     /// Ends a grant early. Anyone may give back their own; others' need the right.

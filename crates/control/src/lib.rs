@@ -16,6 +16,7 @@ mod audit_proof;
 mod bootstrap;
 mod changes;
 mod error;
+mod events;
 mod explain;
 mod exports;
 mod forget;
@@ -25,6 +26,7 @@ mod holds;
 mod indexing;
 mod locks;
 mod map;
+mod pages;
 mod people;
 mod places;
 mod proof;
@@ -100,6 +102,8 @@ struct Inner {
     exports: std::sync::OnceLock<portcullis_connectors::export::Exports>,
     /// The log's witnesses, where there are some.
     witnessing: OnceLock<witnessing::Witnessing>,
+    /// Who wants to be told what changes.
+    listening: events::Listening,
     /// Proves invariants, and remembers what it has proved.
     prover: Prover,
     /// Texts of recordings that are being made.
@@ -117,6 +121,7 @@ impl Control {
             settings,
             exports: std::sync::OnceLock::new(),
             witnessing: OnceLock::new(),
+            listening: events::Listening::default(),
             prover,
             texts: search_recordings::Texts::default(),
             indexed: indexing::Indexed::default(),
@@ -142,6 +147,10 @@ impl Control {
 
     pub(crate) fn witnessing_slot(&self) -> &OnceLock<witnessing::Witnessing> {
         &self.0.witnessing
+    }
+
+    pub(crate) fn listening(&self) -> &events::Listening {
+        &self.0.listening
     }
 
     pub(crate) fn prover(&self) -> &Prover {

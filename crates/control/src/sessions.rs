@@ -11,9 +11,10 @@ use portcullis_store::{Page, SessionFilter, SessionRecord};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::access::ends_with;
+use crate::pages::{of_store, paged};
 use crate::recordings::{FRAME_QUEUE, frame_view, past_frames};
 use crate::right::{reason, user_name};
-use crate::view::{FrameView, ReasonBody, SessionQuery, SessionRow};
+use crate::view::{FrameView, PageAsked, Paged, ReasonBody, SessionQuery, SessionRow};
 use crate::{Control, ControlError};
 
 impl Control {
@@ -22,7 +23,8 @@ impl Control {
         &self,
         who: &Authenticated,
         query: SessionQuery,
-    ) -> Result<Vec<SessionRow>, ControlError> {
+        page: &PageAsked,
+    ) -> Result<Paged<SessionRow>, ControlError> {
         self.must_be_active(who)?;
         let mut user = query.user.as_deref().map(user_name).transpose()?;
         if !self.holds(who, ControlAction::ListSessions) {
@@ -32,16 +34,16 @@ impl Control {
             user = Some(who.user().clone());
         }
         let target = query.target.as_deref().map(TargetName::new).transpose();
-        let limit = query.limit.unwrap_or(portcullis_store::DEFAULT_PAGE);
+        let page = of_store(page)?;
         let filter = SessionFilter {
             user,
             target: target.map_err(ControlError::invalid)?,
             live: query.live.then_some(true),
-            page: Page { before: None, limit: limit.min(portcullis_store::MAX_PAGE) },
+            page,
             ..SessionFilter::default()
         };
         let found = self.gateway().store().sessions(&filter).await?;
-        Ok(found.into_iter().map(|record| self.row(record)).collect())
+        Ok(paged(found, page.limit, |record| record.id, |record| Some(self.row(record))))
     }
 
     /// Ends a live session.

@@ -24,6 +24,7 @@ mod nodes;
 mod open;
 mod page;
 mod pending_changes;
+mod pulse;
 mod requests;
 mod resources;
 mod retention;
@@ -55,6 +56,7 @@ pub use nodes::Node;
 pub use open::OpenError;
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page};
 pub use pending_changes::MAX_OPEN_CHANGES;
+pub use pulse::Pulse;
 pub use requests::{
     CreateRequestError, MAX_PENDING_PER_USER, RequestFilter, RequestStateName, Transition,
     TransitionFailure,

@@ -17,8 +17,17 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
-const MIGRATIONS: &[&[&str]] =
-    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION];
+const MIGRATIONS: &[&[&str]] = &[
+    FIRST,
+    HOLDS,
+    EXPIRY_SAID,
+    SEQUENCE,
+    SUBJECTS,
+    PENDING_CHANGES,
+    SIGN_INS,
+    RETENTION,
+    SESSION_PAGES,
+];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -133,6 +142,12 @@ const RETENTION: &[&str] = &[
     "CREATE INDEX sessions_with_recordings ON sessions (environment, ended_at)
         WHERE recording_over_at IS NULL",
     "CREATE TABLE settled_times (node TEXT PRIMARY KEY, settled_at INT NOT NULL)",
+];
+
+/// Live sessions page by page, among however many past ones.
+const SESSION_PAGES: &[&str] = &[
+    "CREATE INDEX sessions_open ON sessions (id) WHERE ended_at IS NULL",
+    "CREATE INDEX sessions_open_by_user ON sessions (user_name, id) WHERE ended_at IS NULL",
 ];
 
 /// Why a database is not at this code's version.

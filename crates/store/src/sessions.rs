@@ -76,6 +76,32 @@ pub struct SessionFilter {
     pub page: Page<SessionId>,
 }
 
+/// Sorts after every id of a session.
+const BEFORE_ALL: &str = "ses-~";
+
+/// The statement for a page: its filter is part of the text, so that the database sees which index
+/// serves it.
+macro_rules! pages {
+    ($filter:literal, $live:literal) => {
+        concat!(
+            "SELECT document FROM sessions WHERE id < $1
+                AND ($3 IS NULL OR environment = $3)
+                AND ($4 IS NULL OR ended_at IS NULL OR ended_at >= $4)
+                AND ($5 IS NULL OR started_at < $5)",
+            $filter,
+            $live,
+            " ORDER BY id DESC LIMIT $2"
+        )
+    };
+    ($live:expr; $filter:literal) => {
+        match $live {
+            None => pages!($filter, ""),
+            Some(true) => pages!($filter, " AND ended_at IS NULL"),
+            Some(false) => pages!($filter, " AND ended_at IS NOT NULL"),
+        }
+    };
+}
+
 impl Store {
     /// Records that a session opens.
     pub async fn open_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
@@ -119,26 +145,33 @@ impl Store {
         read(rows.first().ok_or_else(|| StoreError::not_found(format!("session `{id}`")))?)
     }
 
-    /// Sessions, newest first.
+    /// Sessions, newest first. However many there are, a page costs what the page holds: each kind
+    /// of filter has an index that yields it in this order.
     pub async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionRecord>, StoreError> {
-        let sql = "SELECT document FROM sessions
-            WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
-            AND ($3 IS NULL OR ($3 = 1 AND ended_at IS NULL)
-                OR ($3 = 0 AND ended_at IS NOT NULL))
-            AND ($4 IS NULL OR id < $4) AND ($6 IS NULL OR environment = $6)
-            AND ($7 IS NULL OR ended_at IS NULL OR ended_at >= $7)
-            AND ($8 IS NULL OR started_at < $8) ORDER BY id DESC LIMIT $5";
-        let arguments = args![
-            filter.user.as_ref(),
-            filter.target.as_ref(),
-            filter.live.map(i64::from),
-            filter.page.before.as_ref(),
-            filter.page.rows(),
-            filter.environment.as_ref(),
-            filter.from,
-            filter.to,
-        ];
-        let rows = self.inner.database.rows(sql, arguments).await?;
+        let (user, target) = (filter.user.as_ref(), filter.target.as_ref());
+        let environment = filter.environment.as_ref();
+        let (from, to, page) = (filter.from, filter.to, filter.page);
+        let before = page.before.map_or_else(|| BEFORE_ALL.to_owned(), |id| id.to_string());
+        let rows = page.rows();
+        let database = &self.inner.database;
+        let rows = match (user, target) {
+            (None, None) => {
+                let sql = pages!(filter.live; "");
+                database.rows(sql, args![before, rows, environment, from, to]).await?
+            }
+            (Some(user), None) => {
+                let sql = pages!(filter.live; " AND user_name = $6");
+                database.rows(sql, args![before, rows, environment, from, to, user]).await?
+            }
+            (None, Some(target)) => {
+                let sql = pages!(filter.live; " AND target = $6");
+                database.rows(sql, args![before, rows, environment, from, to, target]).await?
+            }
+            (Some(user), Some(target)) => {
+                let sql = pages!(filter.live; " AND user_name = $6 AND target = $7");
+                database.rows(sql, args![before, rows, environment, from, to, user, target]).await?
+            }
+        };
         rows.iter().map(read).collect()
     }
 

@@ -1,15 +1,15 @@
 //! `GET /v1/changes`. Changes that wait for a second person.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::{ChangesQuery, NotedChangeView};
+use portcullis_control::view::ChangesQuery;
 use portcullis_domain::ControlAction;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -25,7 +25,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<ChangesQuery>,
-) -> Result<Json<Vec<NotedChangeView>>, Problem> {
-    Ok(Json(control.changes(caller.who(), query.all).await?))
+    Listed(query, paging): Listed<ChangesQuery>,
+) -> Result<Response, Problem> {
+    paging.answer(control.changes(caller.who(), query.all, &paging.asked()).await?)
 }

@@ -1,14 +1,14 @@
 //! `GET /v1/environments`. The map: every environment with its targets.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::EnvironmentView;
 use portcullis_domain::ControlAction;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -24,6 +24,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<EnvironmentView>>, Problem> {
-    Ok(Json(control.environments(caller.who()).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.environments(caller.who()).await?, |one| one.name.to_string())
 }

@@ -1,15 +1,14 @@
 //! `GET /v1/grants`. One's own grants, or all with the right.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
 use portcullis_control::view::AccessQuery;
-use portcullis_domain::Grant;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -25,7 +24,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<AccessQuery>,
-) -> Result<Json<Vec<Grant>>, Problem> {
-    Ok(Json(control.grants(caller.who(), query).await?))
+    Listed(query, paging): Listed<AccessQuery>,
+) -> Result<Response, Problem> {
+    paging.answer(control.grants(caller.who(), query, &paging.asked()).await?)
 }

@@ -1,13 +1,14 @@
 //! `GET /v1/holds`. Evidence holds in force.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_domain::{ControlAction, Hold};
+use portcullis_domain::ControlAction;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -23,6 +24,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<Hold>>, Problem> {
-    Ok(Json(control.evidence_holds(caller.who()).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.evidence_holds(caller.who()).await?, |hold| hold.id.to_string())
 }

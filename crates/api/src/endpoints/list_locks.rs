@@ -1,13 +1,13 @@
 //! `GET /v1/locks`. Locks in force.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_domain::Lock;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -23,6 +23,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<Lock>>, Problem> {
-    Ok(Json(control.locks(caller.who()).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.locks(caller.who()).await?, |lock| lock.id.to_string())
 }

@@ -1,16 +1,15 @@
 //! `GET /v1/policies`. The policies in force, as Cedar.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::PolicyView;
 use portcullis_domain::ControlAction;
 use serde::Deserialize;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -33,7 +32,8 @@ struct PoliciesQuery {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<PoliciesQuery>,
-) -> Result<Json<Vec<PolicyView>>, Problem> {
-    Ok(Json(control.policies(caller.who(), query.of.as_deref()).await?))
+    Listed(query, paging): Listed<PoliciesQuery>,
+) -> Result<Response, Problem> {
+    let found = control.policies(caller.who(), query.of.as_deref()).await?;
+    paging.of(found, |policy| policy.id.to_string())
 }

@@ -1,16 +1,15 @@
 //! `GET /v1/resources`. Resources in force.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::ResourceView;
 use portcullis_domain::ControlAction;
 use serde::Deserialize;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -35,7 +34,9 @@ struct ResourceQuery {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<ResourceQuery>,
-) -> Result<Json<Vec<ResourceView>>, Problem> {
-    Ok(Json(control.resources(caller.who(), query.kind.as_deref(), query.name.as_deref()).await?))
+    Listed(query, paging): Listed<ResourceQuery>,
+) -> Result<Response, Problem> {
+    let (kind, name) = (query.kind.as_deref(), query.name.as_deref());
+    let found = control.resources(caller.who(), kind, name).await?;
+    paging.of(found, |resource| format!("{}/{}", resource.kind, resource.name))
 }

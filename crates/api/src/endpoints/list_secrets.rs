@@ -1,7 +1,7 @@
 //! `GET /v1/environments/{environment}/secrets`. Names of an environment's secrets, never their values.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
 use portcullis_domain::ControlAction;
@@ -9,6 +9,7 @@ use portcullis_domain::ControlAction;
 use crate::body::Named;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -25,6 +26,7 @@ async fn handle(
     State(control): State<Control>,
     caller: Caller,
     Named(environment): Named<String>,
-) -> Result<Json<Vec<String>>, Problem> {
-    Ok(Json(control.secret_names(caller.who(), &environment).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.secret_names(caller.who(), &environment).await?, Clone::clone)
 }

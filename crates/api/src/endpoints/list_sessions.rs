@@ -1,15 +1,15 @@
 //! `GET /v1/sessions`. One's own sessions, or everyone's with the right.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::{SessionQuery, SessionRow};
+use portcullis_control::view::SessionQuery;
 use portcullis_domain::ControlAction;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -25,7 +25,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<SessionQuery>,
-) -> Result<Json<Vec<SessionRow>>, Problem> {
-    Ok(Json(control.sessions(caller.who(), query).await?))
+    Listed(query, paging): Listed<SessionQuery>,
+) -> Result<Response, Problem> {
+    paging.answer(control.sessions(caller.who(), query, &paging.asked()).await?)
 }

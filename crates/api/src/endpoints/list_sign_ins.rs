@@ -1,13 +1,13 @@
 //! `GET /v1/me/sign-ins`. What the caller is signed in with, newest first.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::SignInRow;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -23,6 +23,8 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<SignInRow>>, Problem> {
-    Ok(Json(control.sign_ins(caller.who(), caller.presented().sign_in).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    let found = control.sign_ins(caller.who(), caller.presented().sign_in).await?;
+    paging.of(found, |sign_in| sign_in.id.to_string())
 }

@@ -16,6 +16,7 @@ mod drop_gate;
 mod end_session;
 mod end_sign_in;
 mod enrol_totp;
+mod events;
 mod export_audit;
 mod export_recording;
 mod export_resources;
@@ -40,6 +41,7 @@ mod login;
 mod logout;
 mod metrics;
 mod my_reach;
+mod openapi;
 mod place_hold;
 mod place_lock;
 mod plan;
@@ -138,8 +140,10 @@ pub static ENDPOINTS: &[Endpoint] = &[
     verify_audit::ENDPOINT,
     export_audit::ENDPOINT,
     prove_audit::ENDPOINT,
+    events::ENDPOINT,
     ssh_config::ENDPOINT,
     authorities::ENDPOINT,
+    openapi::ENDPOINT,
     healthz::ENDPOINT,
     readyz::ENDPOINT,
     metrics::ENDPOINT,

@@ -1,13 +1,13 @@
 //! `GET /v1/me/reach`. What the caller can reach, and what stands between.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::ReachableView;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -23,6 +23,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<ReachableView>>, Problem> {
-    Ok(Json(control.my_reach(caller.who()).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.my_reach(caller.who()).await?, |one| one.target.to_string())
 }

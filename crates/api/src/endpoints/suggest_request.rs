@@ -1,13 +1,13 @@
 //! `GET /v1/suggestions`. What the caller could ask for, after what they were refused.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::SuggestionView;
 
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::{Any, Listed};
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -23,6 +23,9 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-) -> Result<Json<Vec<SuggestionView>>, Problem> {
-    Ok(Json(control.suggest(caller.who()).await?))
+    Listed(Any {}, paging): Listed<Any>,
+) -> Result<Response, Problem> {
+    paging.of(control.suggest(caller.who()).await?, |suggestion| {
+        format!("{} {}", suggestion.target, suggestion.at)
+    })
 }

@@ -1,16 +1,15 @@
 //! `GET /v1/who-can`. Everyone who may do something to a target.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::WhoCanView;
 use portcullis_domain::{ActionKind, ControlAction};
 use serde::Deserialize;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -33,7 +32,8 @@ struct WhoCanQuery {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<WhoCanQuery>,
-) -> Result<Json<Vec<WhoCanView>>, Problem> {
-    Ok(Json(control.who_can(caller.who(), query.action, &query.target).await?))
+    Listed(query, paging): Listed<WhoCanQuery>,
+) -> Result<Response, Problem> {
+    let found = control.who_can(caller.who(), query.action, &query.target).await?;
+    paging.of(found, |can| format!("{} {}", can.user, can.how))
 }

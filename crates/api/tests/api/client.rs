@@ -69,14 +69,14 @@ pub(crate) async fn begin(
     sender.send_request(request.body(body).unwrap()).await.unwrap()
 }
 
-/// Calls with these headers, as a browser would, and reads the whole answer.
-pub(crate) async fn browse(
+/// Calls with these headers and reads the head of the answer.
+pub(crate) async fn begin_with(
     address: SocketAddr,
     method: &str,
     target: &str,
     headers: &[(&str, &str)],
     body: Option<&str>,
-) -> Answer {
+) -> Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -90,7 +90,18 @@ pub(crate) async fn browse(
         request = request.header(CONTENT_TYPE, "application/json");
     }
     let body = Full::new(Bytes::from(body.unwrap_or_default().to_owned()));
-    whole(sender.send_request(request.body(body).unwrap()).await.unwrap()).await
+    sender.send_request(request.body(body).unwrap()).await.unwrap()
+}
+
+/// Calls with these headers, as a browser would, and reads the whole answer.
+pub(crate) async fn browse(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Answer {
+    whole(begin_with(address, method, target, headers, body).await).await
 }
 
 async fn whole(response: Response<Incoming>) -> Answer {

@@ -139,7 +139,7 @@ impl Access {
             }
             Self::Requests(Requests { id: None, list }) => {
                 let found: Vec<RequestView> =
-                    client.get(&with_query("/v1/requests", &list.query())).await?;
+                    client.list(&with_query("/v1/requests", &list.query()), usize::MAX).await?;
                 out.either(&found, |out| print_requests(out, &found))?;
             }
             Self::Extend(extend) => {
@@ -148,7 +148,7 @@ impl Access {
             }
             Self::Grants(list) => {
                 let found: Vec<Grant> =
-                    client.get(&with_query("/v1/grants", &list.query())).await?;
+                    client.list(&with_query("/v1/grants", &list.query()), usize::MAX).await?;
                 out.either(&found, |out| print_grants(out, &found))?;
             }
             Self::Approve(Id { id }) => decide(&client, out, &id, "approve", None).await?,
@@ -181,7 +181,7 @@ impl List {
 impl Request {
     async fn run(self, client: &Client, out: Out) -> Result<Outcome, Failure> {
         if self.suggest {
-            let found: Vec<SuggestionView> = client.get("/v1/suggestions").await?;
+            let found: Vec<SuggestionView> = client.list("/v1/suggestions", usize::MAX).await?;
             out.either(&found, |out| print_suggestions(out, &found))?;
             return Ok(Outcome::Done);
         }

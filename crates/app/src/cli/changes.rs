@@ -51,7 +51,7 @@ impl Changes {
         match command {
             ChangesCommand::List { all } => {
                 let asked = with_query("/v1/changes", &ChangesQuery { all });
-                let found: Vec<NotedChangeView> = client.get(&asked).await?;
+                let found: Vec<NotedChangeView> = client.list(&asked, usize::MAX).await?;
                 out.either(&found, |out| print_changes(out, &found))?;
             }
             ChangesCommand::Show { id } => {

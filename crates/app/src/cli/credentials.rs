@@ -96,7 +96,7 @@ impl Credentials {
             }
             Self::Secret(SecretCommand::List { environment }) => {
                 let path = path("/v1/environments/{}/secrets", &[&environment]);
-                let names: Vec<String> = client.get(&path).await?;
+                let names: Vec<String> = client.list(&path, usize::MAX).await?;
                 out.either(&names, |out| {
                     let rows = names.iter().map(|name| vec![name.clone()]).collect();
                     out.table(&["name"], rows, "no secrets")

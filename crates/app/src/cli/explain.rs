@@ -86,12 +86,13 @@ impl Explain {
             }
             Self::WhoCan(WhoCan { action, target }) => {
                 let query = WhoCanQuery { action, target };
-                let found: Vec<WhoCanView> = client.get(&with_query("/v1/who-can", &query)).await?;
+                let path = with_query("/v1/who-can", &query);
+                let found: Vec<WhoCanView> = client.list(&path, usize::MAX).await?;
                 out.either(&found, |out| print_who_can(out, &found))?;
             }
             Self::Policy(Policy::Show { name }) => {
                 let path = with_query("/v1/policies", &PoliciesQuery { of: name });
-                let found: Vec<PolicyView> = client.get(&path).await?;
+                let found: Vec<PolicyView> = client.list(&path, usize::MAX).await?;
                 out.either(&found, |out| print_policies(out, &found))?;
             }
         }

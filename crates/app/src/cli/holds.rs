@@ -51,7 +51,7 @@ impl Holds {
                 })?;
             }
             HoldCommand::List => {
-                let found: Vec<Hold> = client.get("/v1/holds").await?;
+                let found: Vec<Hold> = client.list("/v1/holds", usize::MAX).await?;
                 out.either(&found, |out| {
                     let row = |hold: &Hold| {
                         vec![

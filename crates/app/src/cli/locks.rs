@@ -72,7 +72,7 @@ impl Locks {
                 })?;
             }
             Self::List => {
-                let found: Vec<Lock> = client.get("/v1/locks").await?;
+                let found: Vec<Lock> = client.list("/v1/locks", usize::MAX).await?;
                 out.either(&found, |out| print_locks(out, &found))?;
             }
             Self::Unlock { id } => {

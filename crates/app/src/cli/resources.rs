@@ -148,7 +148,8 @@ impl Apply {
 impl Get {
     async fn run(self, client: &Client, out: Out) -> Result<(), Failure> {
         let query = GetQuery { kind: self.kind.as_str(), name: self.name.clone() };
-        let found: Vec<ResourceView> = client.get(&with_query("/v1/resources", &query)).await?;
+        let found: Vec<ResourceView> =
+            client.list(&with_query("/v1/resources", &query), usize::MAX).await?;
         if let Some(name) = &self.name
             && found.is_empty()
         {

@@ -21,6 +21,9 @@ use crate::context::{Context, now};
 use crate::failure::{Failure, Outcome};
 use crate::print::{Out, TerminalFilter, escape, replay, short, time, write_out};
 
+/// Sessions listed when nobody says how many.
+const DEFAULT_LIMIT: usize = 100;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Sessions {
     /// Live and past sessions
@@ -77,7 +80,7 @@ pub(super) struct List {
     /// Only to this target
     #[arg(long)]
     target: Option<String>,
-    /// At most this many (default 100, at most 1000)
+    /// At most this many (default 100)
     #[arg(long)]
     limit: Option<usize>,
 }
@@ -174,13 +177,9 @@ impl Sessions {
 
 impl List {
     async fn run(self, client: &Client, out: Out) -> Result<(), Failure> {
-        let query = SessionQuery {
-            live: self.live,
-            user: self.user,
-            target: self.target,
-            limit: self.limit,
-        };
-        let found: Vec<SessionRow> = client.get(&with_query("/v1/sessions", &query)).await?;
+        let query = SessionQuery { live: self.live, user: self.user, target: self.target };
+        let most = self.limit.unwrap_or(DEFAULT_LIMIT);
+        let found: Vec<SessionRow> = client.list(&with_query("/v1/sessions", &query), most).await?;
         out.either(&found, |out| {
             let now = now();
             let rows = found

@@ -33,7 +33,7 @@ impl SignIns {
         let (client, out, Self::SignIns(command)) = (context.client()?, context.out, self);
         match command {
             SignInsCommand::List => {
-                let found: Vec<SignInRow> = client.get("/v1/me/sign-ins").await?;
+                let found: Vec<SignInRow> = client.list("/v1/me/sign-ins", usize::MAX).await?;
                 out.either(&found, |out| {
                     let rows = found.iter().map(row).collect();
                     let titles = ["id", "by", "from", "proved", "since", "seen", "until"];

@@ -34,6 +34,13 @@ pub(crate) fn with_query<Q: Serialize>(path: &str, query: &Q) -> String {
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
+/// The path of the next page a `Link` names (RFC 8288); on this node only, whatever it says.
+pub(crate) fn next_page(link: &str) -> Option<String> {
+    let (path, relation) = link.strip_prefix('<')?.split_once('>')?;
+    let here = path.starts_with('/') && !path.starts_with("//");
+    (here && relation.trim_start_matches([';', ' ']) == "rel=\"next\"").then(|| path.to_owned())
+}
+
 fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -49,6 +56,21 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_page_is_on_this_node() {
+        let next = next_page("</v1/s?cursor=x>; rel=\"next\"");
+        assert_eq!(next.as_deref(), Some("/v1/s?cursor=x"));
+        for other in [
+            "",
+            "</v1/s>",
+            "</v1/s>; rel=\"prev\"",
+            "<http://x/v1>; rel=\"next\"",
+            "<//x/v1>; rel=\"next\"",
+        ] {
+            assert_eq!(next_page(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_people_type_cannot_leave_its_place_in_a_path_or_query() {

@@ -120,9 +120,6 @@ pub struct SessionQuery {
     /// Only to this target.
     #[serde(default)]
     pub target: Option<String>,
-    /// At most this many (default 100, at most 1000).
-    #[serde(default)]
-    pub limit: Option<usize>,
 }
 
 /// One frame of a watched or replayed session (newline-delimited JSON).

@@ -10,7 +10,7 @@ use crate::print::{Out, Tone, escape, time};
 const HEAD: [&str; 7] = ["name", "kind", "to", "cursor", "lag", "delivered", "state"];
 
 pub(super) async fn show(context: &Context) -> Result<(), Failure> {
-    let exports: Vec<ExportView> = context.client()?.get("/v1/audit/exports").await?;
+    let exports: Vec<ExportView> = context.client()?.list("/v1/audit/exports", usize::MAX).await?;
     context.out.either(&exports, |out| {
         let rows = exports.iter().map(|export| row(out, export)).collect();
         out.table(&HEAD, rows, "no exports; `[[audit.export]]` in the configuration makes some")
