@@ -18,7 +18,7 @@ const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
 const MIGRATIONS: &[&[&str]] =
-    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION];
+    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION, REVIEWS];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -133,6 +133,29 @@ const RETENTION: &[&str] = &[
     "CREATE INDEX sessions_with_recordings ON sessions (environment, ended_at)
         WHERE recording_over_at IS NULL",
     "CREATE TABLE settled_times (node TEXT PRIMARY KEY, settled_at INT NOT NULL)",
+];
+
+/// Grants that come of no request, and the reviews that follow them. The table of grants is made
+/// anew because not every database can drop a `NOT NULL`.
+const REVIEWS: &[&str] = &[
+    "CREATE TABLE grants_anew (id TEXT PRIMARY KEY, request_id TEXT UNIQUE
+        REFERENCES requests (id), user_name TEXT NOT NULL, target TEXT NOT NULL,
+        starts_at INT NOT NULL, ends_at INT NOT NULL, ended_at INT, document TEXT NOT NULL,
+        over_said_at INT)",
+    "INSERT INTO grants_anew (id, request_id, user_name, target, starts_at, ends_at, ended_at,
+        document, over_said_at) SELECT id, request_id, user_name, target, starts_at, ends_at,
+        ended_at, document, over_said_at FROM grants",
+    "DROP TABLE grants",
+    "ALTER TABLE grants_anew RENAME TO grants",
+    "CREATE INDEX grants_by_end ON grants (ends_at)",
+    "CREATE INDEX grants_by_user ON grants (user_name)",
+    "CREATE INDEX grants_to_say ON grants (ends_at)
+        WHERE over_said_at IS NULL AND ended_at IS NULL",
+    "CREATE TABLE reviews (id TEXT PRIMARY KEY, role_name TEXT NOT NULL, user_name TEXT NOT NULL,
+        grant_id TEXT NOT NULL UNIQUE REFERENCES grants (id), state TEXT NOT NULL,
+        document TEXT NOT NULL)",
+    // INVARIANT: no use of a role before the last one has been reviewed.
+    "CREATE UNIQUE INDEX reviews_open ON reviews (role_name) WHERE state = 'open'",
 ];
 
 /// Why a database is not at this code's version.
