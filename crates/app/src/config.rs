@@ -7,6 +7,7 @@
 mod audit;
 pub(crate) mod doors;
 pub(crate) mod exports;
+pub(crate) mod notify;
 pub(crate) mod outside;
 mod proofs;
 mod suggest;
@@ -172,6 +173,9 @@ impl Config {
         let audit = raw.audit.parse().map_err(|(key, message)| wrong(key, message))?;
         let exports = exports::exports(raw.audit.export, base)
             .map_err(|message| wrong("audit.export", message))?;
+        let mut exports = exports;
+        let told = notify::notify(raw.notify, base).map_err(|message| wrong("notify", message))?;
+        exports.extend(told);
         let solver = raw.proofs.settings(base).map_err(|(key, message)| wrong(key, message))?;
         Ok(Self {
             audit,
@@ -239,6 +243,8 @@ impl Config {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    #[serde(default)]
+    notify: Vec<notify::RawNotify>,
     node: RawNode,
     #[serde(default)]
     ssh: RawSsh,

@@ -262,7 +262,9 @@ impl Control {
     ) -> Result<bool, ControlError> {
         let now = self.gateway().now();
         let ids = (ReviewId::generate(now), GrantId::generate(now));
-        let held = snapshot.facts.grants.get(&used.user).cloned().unwrap_or_default();
+        // A use that runs is no reason to say that there is nothing to open.
+        let held = snapshot.facts.grants.get(&used.user).into_iter().flatten();
+        let held = held.filter(|grant| !grant.source.is_break_glass()).cloned().collect();
         // Whether it may be taken out is decided later; this is what would come of it.
         let asked = Use { duration: None, second_factor_at: Some(now), ..used.clone() };
         let Ok(broken) = asked.of(role, None, ids, now) else { return Ok(true) };

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use crate::gate::{Gate, Plan};
+use crate::gate::{Gate, Plan, SOON};
 
 /// Bob's leads may break the glass; carol and bob may review.
-fn gate() -> Gate {
+fn gate() -> (Gate, tempfile::NamedTempFile) {
+    let told = tempfile::NamedTempFile::new().unwrap();
     let mut plan = Plan::base();
     plan.resources += "---\nkind: Role\nmetadata: {name: fire-brigade}\nspec: {break_glass: \
         {max_duration: 30m}, allow: [{environments: [prod], actions: [shell, exec]}]}\n---\nkind: \
@@ -13,12 +14,15 @@ fn gate() -> Gate {
         RoleAssignment\nmetadata: {name: fire-brigade}\nspec: {role: fire-brigade, groups: \
         [leads]}\n---\nkind: RoleAssignment\nmetadata: {name: reviewers}\nspec: {role: reviewer, \
         users: [bob, carol]}\n";
-    plan.start()
+    plan.configuration += "[[notify]]\nname = \"on-call\"\nevents = [\"break_glass\", \"review_closed\"]\ncommand = { argv = [\"/usr/bin/tee\", \"-a\", \"TOLD\"] }\n"
+        .replace("TOLD", told.path().to_str().unwrap())
+        .as_str();
+    (plan.start(), told)
 }
 
 #[test]
 fn the_glass_is_broken_alone_is_heard_and_holds_until_somebody_else_has_looked() {
-    let gate = gate();
+    let (gate, told) = gate();
     let refused = gate.client("bob", "core").run(&["true"]).assert_refused();
     assert!(!refused.stderr_text().contains("fire-brigade"), "{}", refused.describe());
     let asked = json!({"targets": ["core"], "reason": "the site is down"});
@@ -29,6 +33,12 @@ fn the_glass_is_broken_alone_is_heard_and_holds_until_somebody_else_has_looked()
     let (review, grant) = (broken["review"].as_str().unwrap(), broken["grant"]["id"].as_str());
     let said = gate.wait_for_entry("the use", |entry| entry.activity() == "break_glass");
     assert_eq!(said.event()["severity_id"], 5, "heard as critical");
+    let deadline = std::time::Instant::now() + SOON;
+    let heard = || std::fs::read_to_string(told.path()).unwrap();
+    while !heard().contains("BREAK-GLASS: bob took role fire-brigade out for core (prod)") {
+        assert!(std::time::Instant::now() < deadline, "nobody was told: {:?}", heard());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     assert_eq!((said.user(), said.target(), said.detail("review")), ("bob", "core", review));
     let code = gate.code("bob");
     let shell = gate.client("bob", "core").answer("One-time code", &code).run(&["echo in"]);
@@ -61,7 +71,7 @@ fn the_glass_is_broken_alone_is_heard_and_holds_until_somebody_else_has_looked()
 
 #[test]
 fn of_many_uses_at_once_one_opens_the_door_and_an_ordinary_request_opens_none() {
-    let gate = gate();
+    let (gate, _told) = gate();
     let asked = json!({"targets": ["core"], "reason": "the site is down"});
     let request = json!({"role": "fire-brigade", "duration": "1h", "reason": "in peace"});
     let (status, text) = gate.api("bob").call("POST", "/v1/requests", Some(&request));
