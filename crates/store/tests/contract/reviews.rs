@@ -92,8 +92,9 @@ pub(crate) async fn a_review_is_closed_once_by_somebody_else_and_then_the_role_i
     let kept = store.review(review.id).await.unwrap();
     assert!(matches!(kept.state, ReviewState::Closed { .. }));
     let again = take(&store, "bob").await.unwrap();
+    // Both are of the same moment, so that either may come first.
     let all = store.reviews(&ReviewFilter::default()).await.unwrap();
-    assert_eq!(all, vec![again.review, kept]);
+    assert!(all.len() == 2 && all.contains(&again.review) && all.contains(&kept), "{all:?}");
 }
 
 pub(crate) async fn nothing_is_used_when_the_audit_fails(home: Home) {
