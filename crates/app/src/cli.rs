@@ -7,6 +7,7 @@ mod access;
 mod access_tests;
 mod account;
 mod audit;
+mod break_glass;
 mod changes;
 mod credentials;
 mod explain;
@@ -80,6 +81,8 @@ enum Command {
     #[command(flatten)]
     Access(access::Access),
     #[command(flatten)]
+    BreakGlass(break_glass::BreakGlass),
+    #[command(flatten)]
     Sessions(sessions::Sessions),
     #[command(flatten)]
     Locks(locks::Locks),
@@ -117,6 +120,7 @@ impl Cli {
             Command::SignIns(command) => command.run(&context).await,
             Command::Account(command) => command.run(&context).await,
             Command::Access(command) => command.run(&context).await,
+            Command::BreakGlass(command) => command.run(&context).await,
             Command::Sessions(command) => command.run(&context).await,
             Command::Locks(command) => command.run(&context).await,
             Command::Resources(command) => command.run(&context).await,

@@ -7,6 +7,7 @@
 mod audit;
 pub(crate) mod doors;
 pub(crate) mod exports;
+pub(crate) mod notify;
 pub(crate) mod outside;
 mod proofs;
 mod suggest;
@@ -28,9 +29,6 @@ pub(crate) use audit::{AuditConfig, WitnessUrl};
 const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 /// Longest sign-in: what a certificate may last (the sign-in authority refuses more).
 const MAX_SIGN_IN: Duration = Duration::from_secs(12 * 3600);
-/// Longest banner, in bytes.
-const MAX_BANNER_BYTES: usize = 4096;
-
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigError {
@@ -141,7 +139,7 @@ impl Config {
             message,
         };
         let data_dir = base.join(raw.node.data_dir);
-        let ssh_options = ssh_options(&raw.ssh).map_err(|(key, message)| wrong(key, message))?;
+        let ssh_options = raw.ssh.options().map_err(|(key, message)| wrong(key, message))?;
         if !raw.api.listen.ip().is_loopback() {
             let message = "the API speaks plain HTTP and listens on loopback only; write `127.0.0.1:3022` and let people reach it through `ssh -L 3022:127.0.0.1:3022 HOST`";
             return Err(wrong("api.listen", message.into()));
@@ -172,6 +170,9 @@ impl Config {
         let audit = raw.audit.parse().map_err(|(key, message)| wrong(key, message))?;
         let exports = exports::exports(raw.audit.export, base)
             .map_err(|message| wrong("audit.export", message))?;
+        let mut exports = exports;
+        let told = notify::notify(raw.notify, base).map_err(|message| wrong("notify", message))?;
+        exports.extend(told);
         let solver = raw.proofs.settings(base).map_err(|(key, message)| wrong(key, message))?;
         Ok(Self {
             audit,
@@ -239,9 +240,11 @@ impl Config {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    #[serde(default)]
+    notify: Vec<notify::RawNotify>,
     node: RawNode,
     #[serde(default)]
-    ssh: RawSsh,
+    ssh: doors::RawSsh,
     #[serde(default)]
     postgres: doors::RawPostgres,
     #[serde(default)]
@@ -269,30 +272,6 @@ struct Raw {
 struct RawNode {
     name: String,
     data_dir: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawSsh {
-    listen: SocketAddr,
-    advertise: Option<String>,
-    max_half_open: Option<usize>,
-    max_half_open_per_source: Option<usize>,
-    login_grace: Option<String>,
-    banner: Option<String>,
-}
-
-impl Default for RawSsh {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 2022)),
-            advertise: None,
-            max_half_open: None,
-            max_half_open_per_source: None,
-            login_grace: None,
-            banner: None,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -356,44 +335,6 @@ impl Default for RawLog {
 #[serde(deny_unknown_fields)]
 struct RawRecordings {
     dir: Option<PathBuf>,
-}
-
-fn ssh_options(raw: &RawSsh) -> Result<portcullis_protocol_ssh::Options, (&'static str, String)> {
-    let mut options = portcullis_protocol_ssh::Options::default();
-    for (key, given, limit) in [
-        ("ssh.max_half_open", raw.max_half_open, &mut options.max_half_open),
-        (
-            "ssh.max_half_open_per_source",
-            raw.max_half_open_per_source,
-            &mut options.max_half_open_per_source,
-        ),
-    ] {
-        match given {
-            Some(0) => return Err((key, "nobody could sign in; write at least 1".into())),
-            Some(given) => *limit = given,
-            None => {}
-        }
-    }
-    if let Some(text) = &raw.login_grace {
-        let grace = duration(text).map_err(|message| ("ssh.login_grace", message))?;
-        if grace.is_zero() {
-            return Err((
-                "ssh.login_grace",
-                "nobody could sign in; write something like `60s`".into(),
-            ));
-        }
-        options.login_grace = grace;
-    }
-    if let Some(banner) = &raw.banner {
-        let fits = banner.len() <= MAX_BANNER_BYTES
-            && !banner.chars().any(|c| c.is_control() && c != '\n');
-        if !fits {
-            let message = format!("at most {MAX_BANNER_BYTES} bytes without control characters");
-            return Err(("ssh.banner", message));
-        }
-        options.banner.clone_from(banner);
-    }
-    Ok(options)
 }
 
 fn master_key(raw: RawMasterKey, base: &Path, data_dir: &Path) -> Result<MasterKeySource, String> {

@@ -116,7 +116,7 @@ impl Control {
             view.would_allow = self.would_allow(&view.request).await?;
         }
         if decides {
-            view.history = self.history_of(&view.request).await?;
+            view.history = self.history_of(&view.request.user).await?;
         }
         Ok(view)
     }
@@ -131,10 +131,10 @@ impl Control {
         let found = self.must_decide(who, id, Activity::RequestApprove).await?;
         let now = self.gateway().now();
         let by = who.user().clone();
-        let decide = |request: AccessRequest| {
+        let decide = |request: AccessRequest, held: &[Grant]| {
             // The rule may have changed and the approver may have left since the list was read.
             self.check_approver(who, &request)?;
-            match self.approve_in_force(request, by, now)? {
+            match self.approve_in_force(request, by, held, now)? {
                 Approved::Waiting(request) => Ok(Transition::from(*request)),
                 Approved::Granted(request, grant) => {
                     Ok(Transition { request: *request, grant: Some(*grant) })
@@ -155,6 +155,7 @@ impl Control {
         &self,
         request: AccessRequest,
         by: UserName,
+        held: &[Grant],
         now: Timestamp,
     ) -> Result<Approved, DecideError> {
         let snapshot = self.gateway().snapshot();
@@ -183,7 +184,9 @@ impl Control {
             let why = format!("nobody can approve for environment `{}` now", request.environment);
             return Err(changed(why).into());
         };
-        not_both(facts, &request.user, &request.scope, now)?;
+        // The requester's grants as they are in this transaction: of two approvals at once the
+        // second sees the first.
+        not_both(facts, (&request.user, held), request.scope.role(), now)?;
         let rule = environment.requests.rule_at(&rule, request.asked_at, now);
         let in_force = InForce { rule, max_grant: environment.max_grant };
         let member = |name: &UserName, group: &GroupName| counts_for(facts, name, group, now);
@@ -201,7 +204,7 @@ impl Control {
         let now = self.gateway().now();
         let why = reason(&body.reason)?;
         let by = who.user().clone();
-        let decide = |request: AccessRequest| {
+        let decide = |request: AccessRequest, _: &[Grant]| {
             self.check_approver(who, &request)?;
             Ok(Transition::from(request.deny(by, why, now)?))
         };
@@ -218,8 +221,9 @@ impl Control {
         self.must_be_active(who)?;
         let found = self.find_request(who, id).await?;
         let now = self.gateway().now();
-        let decide =
-            |request: AccessRequest| Ok(Transition::from(request.cancel(who.user(), now)?));
+        let decide = |request: AccessRequest, _: &[Grant]| {
+            Ok(Transition::from(request.cancel(who.user(), now)?))
+        };
         let done = self
             .gateway()
             .store()

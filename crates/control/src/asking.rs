@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portcullis_domain::audit::Event;
+use portcullis_domain::break_glass::Use;
 use portcullis_domain::environment::ticket_matches;
 use portcullis_domain::request::{Extension, MAX_REQUEST_TARGETS};
 use portcullis_domain::{
     Access, AccessRequest, ActionKind, Environment, EnvironmentName, Facts, Grant, GrantId,
-    GrantSource, Login, RequestId, RequestState, RoleName, Rule, Scope, Target, TargetName,
-    Timestamp, UserName, format_duration, parse_duration,
+    GrantSource, Login, RequestId, RequestState, ReviewId, Role, RoleName, Rule, Scope, Target,
+    TargetName, Timestamp, UserName, format_duration, parse_duration,
 };
 use portcullis_gateway::{Authenticated, Snapshot};
 
@@ -97,7 +98,8 @@ impl Control {
                 format_duration(environment.max_grant)
             )));
         }
-        not_both(facts, who.user(), &draft.scope, now)?;
+        let held = facts.grants.get(who.user()).map(Vec::as_slice).unwrap_or_default();
+        not_both(facts, (who.user(), held), draft.scope.role(), now)?;
         Ok(AccessRequest {
             environment: environment.name.clone(),
             ticket: ticket(draft.ticket.clone(), environment)?,
@@ -250,6 +252,28 @@ impl Control {
         self.reach_with(&snapshot, request, held).await
     }
 
+    /// Whether taking the role out would let the person do something they cannot do now, on every one
+    /// of the targets.
+    pub(crate) async fn would_break(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        role: &Role,
+        used: &Use,
+    ) -> Result<bool, ControlError> {
+        let now = self.gateway().now();
+        let ids = (ReviewId::generate(now), GrantId::generate(now));
+        // A use that runs is no reason to say that there is nothing to open.
+        let held = snapshot.facts.grants.get(&used.user).into_iter().flatten();
+        let held = held.filter(|grant| !grant.source.is_break_glass()).cloned().collect();
+        // Whether it may be taken out is decided later; this is what would come of it.
+        let asked = Use { duration: None, second_factor_at: Some(now), ..used.clone() };
+        let Ok(broken) = asked.of(role, None, ids, now) else { return Ok(true) };
+        let rows = self.opened_by(snapshot, broken.grant.clone(), held).await?;
+        let gained =
+            |target: &TargetName| rows.iter().any(|row| row.gains && row.target == *target);
+        Ok(broken.grant.targets().all(gained))
+    }
+
     /// Who reaches what before and after, off the async threads. `held` are the grants to reckon
     /// with before.
     async fn reach_with(
@@ -258,8 +282,16 @@ impl Control {
         request: &AccessRequest,
         held: Vec<Grant>,
     ) -> Result<Vec<ReachView>, ControlError> {
-        let now = self.gateway().now();
-        let (snapshot, grant) = (snapshot.clone(), imagined(request, now));
+        self.opened_by(snapshot, imagined(request, self.gateway().now()), held).await
+    }
+
+    async fn opened_by(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        grant: Grant,
+        held: Vec<Grant>,
+    ) -> Result<Vec<ReachView>, ControlError> {
+        let (snapshot, now) = (snapshot.clone(), self.gateway().now());
         let worked = tokio::task::spawn_blocking(move || {
             let mut rows = Vec::new();
             for target in grant.targets() {
@@ -282,10 +314,7 @@ fn imagined(request: &AccessRequest, now: Timestamp) -> Grant {
         user: request.user.clone(),
         target: request.target.clone(),
         also: request.also.clone(),
-        role: match &request.scope {
-            Scope::Role { role } => Some(role.clone()),
-            Scope::Target | Scope::Labels { .. } => None,
-        },
+        role: request.scope.role().cloned(),
         actions: request.actions.clone(),
         login: request.login.clone(),
         ticket: request.ticket.clone(),
@@ -307,6 +336,12 @@ fn of_role(
     if !held {
         let why = format!("you do not hold a role `{name}`; a request cannot change that");
         return Err(ControlError::new(ErrorKind::NotFound, "not_eligible", why));
+    }
+    if facts.roles.get(name).is_some_and(|role| role.break_glass.is_some()) {
+        let why = format!(
+            "`{name}` is a break-glass role, which nobody approves; it is for emergencies: portcullis break-glass"
+        );
+        return Err(ControlError::new(ErrorKind::Conflict, "break_glass_role", why));
     }
     let given = facts.with_inherited(name);
     let rules: Vec<&Rule> = given

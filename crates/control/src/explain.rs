@@ -94,6 +94,7 @@ impl Control {
                     Reach::Now => "now",
                     Reach::AfterStepUp => "after a second factor",
                     Reach::AfterApproval => "after approval",
+                    Reach::BreakingGlass => "by breaking the glass",
                 }
                 .to_owned(),
                 logins: row.logins.iter().map(ToString::to_string).collect(),

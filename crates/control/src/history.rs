@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_domain::{AccessRequest, Grant, GrantId, SessionId, Timestamp};
+use portcullis_domain::{Grant, GrantId, SessionId, Timestamp, UserName};
 use portcullis_evidence::log::LogReader;
 use portcullis_store::{GrantFilter, MAX_PAGE, Page, SessionFilter, SessionRecord};
 use serde_json::Value;
@@ -26,18 +26,18 @@ impl Control {
     /// The requester's latest grants and what came of them.
     pub(crate) async fn history_of(
         &self,
-        request: &AccessRequest,
+        user: &UserName,
     ) -> Result<Vec<HistoryView>, ControlError> {
         let store = self.gateway().store();
         let filter = GrantFilter {
-            user: Some(request.user.clone()),
+            user: Some(user.clone()),
             page: Page { before: None, limit: LATEST_GRANTS },
             ..GrantFilter::default()
         };
         let grants = store.grants(&filter).await?;
         let Some(oldest) = grants.last().map(|grant| grant.starts) else { return Ok(Vec::new()) };
         let filter = SessionFilter {
-            user: Some(request.user.clone()),
+            user: Some(user.clone()),
             page: Page { before: None, limit: MAX_PAGE },
             ..SessionFilter::default()
         };

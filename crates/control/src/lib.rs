@@ -14,6 +14,7 @@ mod asking;
 mod audit;
 mod audit_proof;
 mod bootstrap;
+mod break_glass;
 mod changes;
 mod error;
 mod events;

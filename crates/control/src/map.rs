@@ -93,6 +93,7 @@ const fn words(reach: Reach) -> &'static str {
         Reach::Now => "now",
         Reach::AfterStepUp => "after a second factor",
         Reach::AfterApproval => "after approval",
+        Reach::BreakingGlass => "by breaking the glass",
     }
 }
 

@@ -28,6 +28,7 @@ enum How {
     #[default]
     No,
     AfterApproval,
+    BreakingGlass,
     Standing,
 }
 
@@ -36,6 +37,7 @@ impl How {
         match self {
             Self::No => "no",
             Self::AfterApproval => "after approval",
+            Self::BreakingGlass => "by breaking the glass",
             Self::Standing => "standing",
         }
     }
@@ -46,6 +48,7 @@ impl Cell {
         let how = match reached.reach {
             Reach::Now | Reach::AfterStepUp => How::Standing,
             Reach::AfterApproval => How::AfterApproval,
+            Reach::BreakingGlass => How::BreakingGlass,
         };
         Self {
             how,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::separation::{in_use_instead, violations};
 use portcullis_domain::{
-    ControlAction, Facts, Resource, ResourceKey, RoleName, Scope, Tier, Timestamp, UserName,
+    ControlAction, Facts, Grant, Resource, ResourceKey, RoleName, Tier, Timestamp, UserName,
 };
 
 use crate::weakening::approver_groups;
@@ -29,15 +29,16 @@ pub(crate) fn keep_apart(after: &BTreeMap<ResourceKey, Resource>) -> Result<(), 
     Err(ControlError::new(ErrorKind::Conflict, "separation_of_duties", why))
 }
 
-/// Refuses a request, or its approval, for a role while its holder uses one it is kept apart from.
+/// Refuses a role to somebody who has these grants and uses one it is kept apart from: when it is
+/// asked for, approved or taken out.
 pub(crate) fn not_both(
     facts: &Facts,
-    user: &UserName,
-    scope: &Scope,
+    (user, held): (&UserName, &[Grant]),
+    role: Option<&RoleName>,
     now: Timestamp,
 ) -> Result<(), ControlError> {
-    let Scope::Role { role } = scope else { return Ok(()) };
-    match in_use_instead(facts, user, role, now) {
+    let Some(role) = role else { return Ok(()) };
+    match in_use_instead(facts, held, role, now) {
         None => Ok(()),
         Some((separation, other)) => Err(ControlError::new(
             ErrorKind::Conflict,

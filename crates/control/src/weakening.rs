@@ -27,6 +27,7 @@ pub(crate) fn weakens(before: &Facts, after: &Facts) -> Option<String> {
         .or_else(|| users(before, after))
         .or_else(|| rights(before, after))
         .or_else(|| administrators(before, after))
+        .or_else(|| longer_uses(before, after))
         .or_else(|| denials(before, after))
         .or_else(|| policies(before, after))
         .or_else(|| invariants(before, after))
@@ -315,6 +316,17 @@ fn rights_of(facts: &Facts, user: &UserName) -> BTreeSet<ControlAction> {
     let roles = facts.roles_of(user);
     let roles = roles.keys().filter_map(|role| facts.roles.get(role));
     roles.flat_map(|role| role.control.iter().copied()).collect()
+}
+
+/// A break-glass role stays one, and a use of it as short as it was.
+fn longer_uses(before: &Facts, after: &Facts) -> Option<String> {
+    let role = before.roles.values().find(|old| {
+        let (Some(old_glass), Some(new)) = (&old.break_glass, after.roles.get(&old.name)) else {
+            return false;
+        };
+        new.break_glass.as_ref().is_none_or(|new| new.max_duration > old_glass.max_duration)
+    })?;
+    Some(format!("lengthens uses of break-glass role `{}`, or makes it an ordinary one", role.name))
 }
 
 /// What is denied stays denied.

@@ -99,13 +99,17 @@ pub enum Activity {
     CertificateIssue,
     /// A node started or stopped.
     Node,
+    /// A break-glass role was taken out: access without anybody's approval.
+    BreakGlass,
+    /// The review of such a use was closed.
+    ReviewClose,
     /// Something an operator must look at: a changed host key, a lockout, a flood.
     Finding,
 }
 
 impl Activity {
     /// Every activity.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::Authenticate,
         Self::Authorize,
         Self::SessionOpen,
@@ -142,6 +146,8 @@ impl Activity {
         Self::AuditArchive,
         Self::CertificateIssue,
         Self::Node,
+        Self::BreakGlass,
+        Self::ReviewClose,
         Self::Finding,
     ];
 
@@ -184,6 +190,8 @@ impl Activity {
             Self::AuditArchive => "audit.archive",
             Self::CertificateIssue => "certificate.issue",
             Self::Node => "node",
+            Self::BreakGlass => "break_glass",
+            Self::ReviewClose => "review.close",
             Self::Finding => "finding",
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
-use crate::id::{GrantId, RequestId};
+use crate::id::{GrantId, RequestId, ReviewId};
 use crate::name::{Login, RoleName, TargetName, UserName};
 use crate::time::Timestamp;
 
@@ -20,13 +20,27 @@ pub enum GrantSource {
         /// Who approved.
         approved_by: Vec<UserName>,
     },
+    /// A break-glass role that was taken out.
+    BreakGlass {
+        /// The review that was opened with it.
+        review: ReviewId,
+        /// Why, as the user wrote.
+        reason: String,
+    },
 }
 
 impl GrantSource {
-    /// The request that it comes of.
-    pub const fn request(&self) -> RequestId {
-        let Self::Request { request, .. } = self;
-        *request
+    /// The request that it comes of, if it does.
+    pub const fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Request { request, .. } => Some(*request),
+            Self::BreakGlass { .. } => None,
+        }
+    }
+
+    /// Whether it comes of a break-glass role.
+    pub const fn is_break_glass(&self) -> bool {
+        matches!(self, Self::BreakGlass { .. })
     }
 }
 

@@ -122,6 +122,11 @@ id!(
     SignInId, "sgn"
 );
 
+id!(
+    /// The review of a use of a break-glass role.
+    ReviewId, "rev"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ pub mod access_test;
 pub mod action;
 pub mod approval;
 pub mod audit;
+pub mod break_glass;
 pub mod canonical;
 pub mod change;
 pub mod conditions;
@@ -37,6 +38,7 @@ pub mod user;
 
 pub use action::{Action, ActionKind};
 pub use approval::{ApprovalRule, Threshold};
+pub use break_glass::{BreakGlass, BreakGlassError, Review, ReviewError, ReviewState};
 pub use change::{ChangeFile, ChangeState, PendingChange};
 pub use conditions::Conditions;
 pub use database::{DatabaseAct, PostgresCredential, PostgresTarget, PostgresTls};
@@ -47,7 +49,7 @@ pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};
 pub use hold::{Hold, HoldScope};
 pub use id::{
-    ChangeId, EventId, GrantId, HoldId, LockId, RequestId, SessionId, SignInId, SubjectId,
+    ChangeId, EventId, GrantId, HoldId, LockId, RequestId, ReviewId, SessionId, SignInId, SubjectId,
 };
 pub use invariant::{Excepted, Exception, Invariant, Never};
 pub use lock::{Lock, LockSubject};

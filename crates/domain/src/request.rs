@@ -84,6 +84,16 @@ pub enum Scope {
     },
 }
 
+impl Scope {
+    /// The role that was asked for, where one was.
+    pub const fn role(&self) -> Option<&RoleName> {
+        match self {
+            Self::Role { role } => Some(role),
+            Self::Target | Self::Labels { .. } => None,
+        }
+    }
+}
+
 /// What an extension prolongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
@@ -314,10 +324,7 @@ impl AccessRequest {
         // An extension is added to what is left, and is no longer than a new grant could be.
         let from = self.extends.map_or(now, |extended| extended.ends.max(now));
         let ends = from.plus(self.duration).min(now.plus(max_grant));
-        let role = match &self.scope {
-            Scope::Role { role } => Some(role.clone()),
-            Scope::Target | Scope::Labels { .. } => None,
-        };
+        let role = self.scope.role().cloned();
         Grant {
             id,
             user: self.user.clone(),

@@ -209,7 +209,9 @@ impl World {
         ids.dedup();
         assert_eq!(ids.len(), self.grants.len(), "one request, one grant");
         for grant in &self.grants {
-            let GrantSource::Request { approved_by, .. } = &grant.source;
+            let GrantSource::Request { approved_by, .. } = &grant.source else {
+                panic!("a request makes no other grant")
+            };
             let mut people = approved_by.clone();
             people.sort();
             people.dedup();

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionKind;
+use crate::break_glass::BreakGlass;
 use crate::conditions::Conditions;
 use crate::name::{EnvironmentName, GroupName, Login, PolicyName, RoleName, TargetName, UserName};
 use crate::target::Target;
@@ -24,6 +25,9 @@ pub struct Role {
     /// Under which circumstances it gives what it allows; what it denies holds regardless.
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
     pub conditions: Conditions,
+    /// Its holders have nothing by it until they break the glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
     /// What it lets its holders do.
     pub allow: Vec<Rule>,
     /// What its holders can never do.
@@ -113,11 +117,13 @@ pub enum ControlAction {
     HoldEvidence,
     /// Take part in erasing a person from the evidence.
     ForgetSubjects,
+    /// Read and close reviews of uses of break-glass roles.
+    ReviewUses,
 }
 
 impl ControlAction {
     /// Every control action, in the order they are printed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ReadResources,
         Self::ApplyResources,
         Self::ManageCredentials,
@@ -131,6 +137,7 @@ impl ControlAction {
         Self::ReadAudit,
         Self::HoldEvidence,
         Self::ForgetSubjects,
+        Self::ReviewUses,
     ];
 
     /// The name in resources and messages.
@@ -149,6 +156,7 @@ impl ControlAction {
             Self::ReadAudit => "read_audit",
             Self::HoldEvidence => "hold_evidence",
             Self::ForgetSubjects => "forget_subjects",
+            Self::ReviewUses => "review_uses",
         }
     }
 }

@@ -13,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
+use crate::grant::Grant;
 use crate::name::{PolicyName, RoleName, TargetName, UserName};
 use crate::time::Timestamp;
 
@@ -145,10 +146,11 @@ pub fn one_in_use<'a>(
     }
 }
 
-/// Which other role of a dynamic separation someone uses now, so that they cannot use this one.
+/// Which other role of a dynamic separation someone who has these grants uses now, so that they
+/// cannot use this one.
 pub fn in_use_instead<'a>(
     facts: &'a Facts,
-    user: &UserName,
+    held: &'a [Grant],
     role: &RoleName,
     now: Timestamp,
 ) -> Option<(&'a PolicyName, &'a RoleName)> {
@@ -157,8 +159,8 @@ pub fn in_use_instead<'a>(
         .values()
         .filter(|found| found.mode == SeparationMode::Dynamic && found.roles.contains(role));
     for separation in dynamic {
-        let grants = facts.grants.get(user).into_iter().flatten();
-        let other = grants
+        let other = held
+            .iter()
             .filter(|grant| grant.active(now))
             .filter_map(|grant| grant.role.as_ref())
             .find(|used| *used != role && separation.roles.contains(*used));

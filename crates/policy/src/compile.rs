@@ -324,6 +324,7 @@ mod tests {
             deny: Vec::new(),
             inherits: BTreeSet::new(),
             conditions: Conditions::default(),
+            break_glass: None,
             control: BTreeSet::new(),
         }
     }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use portcullis_domain::action::MAX_ACTION_TEXT_BYTES;
 use portcullis_domain::{
     Access, Action, ActionKind, Authentication, Conditions, Decision, Denial, Facts, Grant, Lock,
-    Login, Query, RoleName, Terms, Timestamp,
+    Login, Query, Recording, RoleName, Terms, Timestamp,
 };
 
 use crate::circumstances::{Circumstances, Detail, Ticket};
 use crate::engine::Verdict;
-use crate::inactive::inactive_roles;
+use crate::inactive::{Glass, inactive_roles};
 use crate::outcome::{Outcome, Rank, merge, rank};
 use crate::policies::{Compiled, Policies};
 use crate::slice::{Slice, Subject, Without};
@@ -152,7 +152,7 @@ impl<'a> Case<'a> {
         let locks = role_locks(compiled, facts, subject, now);
         case.role_lock = locks.first().map(|(lock, _)| *lock);
         let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
-        locked_roles.extend(inactive_roles(compiled, facts, subject, now));
+        locked_roles.extend(inactive_roles(compiled, facts, subject, now, Glass::Whole));
         case.views = views(compiled, subject, locked_roles, Left::default())
             .map_err(|error| Denial::PolicyError { errors: vec![error] })?;
         Ok(case)
@@ -165,14 +165,14 @@ impl<'a> Case<'a> {
         facts: &'a Facts,
         subject: Subject<'a>,
         who: &'a Authentication,
-        kind: ActionKind,
+        (kind, glass): (ActionKind, Glass),
         now: Timestamp,
     ) -> Result<Self, String> {
         let mut case = Self::bare(compiled, facts, subject, who, &Action::Shell, now);
         case.kind = kind;
         let locks = role_locks(compiled, facts, subject, now);
         let mut locked_roles: BTreeSet<_> = locks.into_iter().map(|(_, role)| role).collect();
-        locked_roles.extend(inactive_roles(compiled, facts, subject, now));
+        locked_roles.extend(inactive_roles(compiled, facts, subject, now, glass));
         let left = Left { patterned_forbids: true, conditions: true };
         case.views = views(compiled, subject, locked_roles, left)?;
         Ok(case)
@@ -251,10 +251,10 @@ impl<'a> Case<'a> {
     /// The covering grants, the one that lasts longest first. Others come after it only where a
     /// ticket could make a difference.
     fn grants(&self, login: &Login) -> Vec<&'a Grant> {
-        let (user, target) = (&self.subject.user.name, &self.subject.target.name);
-        let covering = self.facts.active_grants(user, target, self.now);
-        let mut found: Vec<&Grant> =
-            covering.filter(|grant| grant.covers(self.kind, Some(login), self.now)).collect();
+        let mut found: Vec<&Grant> = self
+            .grants_here()
+            .filter(|grant| grant.covers(self.kind, Some(login), self.now))
+            .collect();
         found.sort_by_key(|grant| std::cmp::Reverse((grant.ends, grant.id)));
         found.truncate(if self.compiled.conditional { MAX_GRANTS_TRIED } else { 1 });
         found
@@ -358,9 +358,18 @@ impl<'a> Case<'a> {
         all.into_iter().collect()
     }
 
-    /// When the windows of hours that this rests on next change.
+    /// When what this rests on next changes by itself: windows of hours, and grants that make roles
+    /// active that otherwise give nothing.
     fn ask_again(&self) -> Option<Timestamp> {
-        self.views.iter().filter_map(|(slice, _)| slice.hours_change(self.now)).min()
+        let hours = self.views.iter().filter_map(|(slice, _)| slice.hours_change(self.now));
+        let of_roles = self.grants_here().filter(|grant| grant.role.is_some());
+        hours.chain(of_roles.map(|grant| grant.ends)).min()
+    }
+
+    /// The person's grants on the target, whatever they cover.
+    fn grants_here(&self) -> impl Iterator<Item = &'a Grant> {
+        let (user, target) = (&self.subject.user.name, &self.subject.target.name);
+        self.facts.active_grants(user, target, self.now)
     }
 
     fn answer(&self, login: Option<&Login>) -> Answer {
@@ -409,7 +418,11 @@ impl<'a> Case<'a> {
                 let terms = Terms {
                     environment: environment.name.clone(),
                     login: login.clone(),
-                    recording: environment.recording,
+                    // What nobody agreed to beforehand can be seen afterwards.
+                    recording: match self.grants_here().any(|grant| grant.source.is_break_glass()) {
+                        true => Recording::Required,
+                        false => environment.recording,
+                    },
                     ends: grant.map(|grant| grant.ends),
                     ask_again: self.ask_again(),
                     max_session: environment.max_session,

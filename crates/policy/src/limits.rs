@@ -36,6 +36,11 @@ pub(crate) fn check_role(role: &Role) -> Result<(), String> {
         return Err(format!("it has {rules} rules; at most {MAX_RULES_PER_ROLE} are allowed"));
     }
     check_conditions(&role.conditions)?;
+    let alone = role.inherits.is_empty() && role.control.is_empty();
+    if (role.break_glass.is_some() || !role.conditions.is_empty()) && !alone {
+        let why = "a break-glass role, or one with conditions, has no `inherits` and no `control`";
+        return Err(why.to_owned());
+    }
     role.allow.iter().chain(&role.deny).try_for_each(check_rule)
 }
 

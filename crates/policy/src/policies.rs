@@ -147,6 +147,8 @@ pub(crate) struct Compiled {
     pub(crate) users: BTreeMap<UserName, User>,
     pub(crate) targets: BTreeMap<TargetName, Target>,
     pub(crate) environments: BTreeMap<EnvironmentName, Environment>,
+    /// Roles that give nothing until they are taken out.
+    pub(crate) break_glass: BTreeSet<RoleName>,
     /// Whether some role has conditions.
     pub(crate) conditional: bool,
     pub(crate) slices: Slices,
@@ -263,6 +265,12 @@ impl Compiled {
         Ok(Self {
             names: Names::new().map_err(CompileError::BuiltIn)?,
             builtin,
+            break_glass: facts
+                .roles
+                .values()
+                .filter(|role| role.break_glass.is_some())
+                .map(|role| role.name.clone())
+                .collect(),
             conditional: facts.roles.values().any(|role| !role.conditions.is_empty()),
             roles,
             raw,

@@ -22,10 +22,9 @@ use portcullis_domain::{
     Target, TargetName, Timestamp, User, UserName,
 };
 
-use crate::decide::Case;
 use crate::policies::{Policies, rule_selects};
 use crate::slice::Subject;
-use crate::who_can::{Reach, anyone, ways};
+use crate::who_can::{Anyone, Reach, anyone, ways};
 
 /// How someone reaches an account of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +156,7 @@ impl<'a> ReachTable<'a> {
         let who = anyone(subject.user);
         let compiled = &self.policies.compiled;
         let first = ActionKind::Shell;
-        let case = Case::for_anyone(compiled, self.facts, subject, &who, first, self.now);
+        let case = Anyone::new(compiled, self.facts, subject, &who, first, self.now);
         let Ok(mut case) = case else { return Reaches::new() };
         let mut all = Reaches::new();
         for kind in ActionKind::ALL.into_iter().filter(|kind| subject.target.offers(*kind)) {

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use portcullis_domain::{
-    Action, ActionKind, Authentication, DatabaseAct, Facts, LockSubject, Login, TargetName,
-    Timestamp, User, UserName,
+    Action, ActionKind, Authentication, DatabaseAct, Facts, LockSubject, Login, RoleName,
+    TargetName, Timestamp, User, UserName,
 };
 use serde::Serialize;
 
@@ -19,8 +19,9 @@ use crate::circumstances::Detail;
 use crate::compile::Effect;
 use crate::decide::Case;
 use crate::explain::PolicyReason;
+use crate::inactive::Glass;
 use crate::outcome::Outcome;
-use crate::policies::{Policies, PolicySource, rule_selects};
+use crate::policies::{Compiled, Policies, PolicySource, rule_selects};
 use crate::slice::Subject;
 
 /// What stands between a person and the action.
@@ -31,6 +32,8 @@ pub enum Reach {
     Now,
     /// A second factor.
     AfterStepUp,
+    /// Breaking the glass: nobody's approval, and a review afterwards.
+    BreakingGlass,
     /// An approved request, and then perhaps a second factor.
     AfterApproval,
 }
@@ -99,7 +102,7 @@ fn reaches(
 ) -> Vec<WhoCan> {
     let who = anyone(subject.user);
     let compiled = &policies.compiled;
-    let Ok(mut case) = Case::for_anyone(compiled, facts, subject, &who, action, now) else {
+    let Ok(mut case) = Anyone::new(compiled, facts, subject, &who, action, now) else {
         return Vec::new();
     };
     let ways = ways(policies, &mut case, subject, action);
@@ -138,6 +141,37 @@ pub(crate) fn anyone(user: &User) -> Authentication {
     }
 }
 
+/// A person's case as it is, and as if they had taken their break-glass roles out.
+pub(crate) struct Anyone<'a> {
+    ordinary: Case<'a>,
+    broken: Option<Case<'a>>,
+}
+
+impl<'a> Anyone<'a> {
+    pub(crate) fn new(
+        compiled: &'a Compiled,
+        facts: &'a Facts,
+        subject: Subject<'a>,
+        who: &'a Authentication,
+        kind: ActionKind,
+        now: Timestamp,
+    ) -> Result<Self, String> {
+        let case = |glass| Case::for_anyone(compiled, facts, subject, who, (kind, glass), now);
+        let held = compiled.roles_held(subject.user);
+        let broken = held.iter().any(|role| compiled.break_glass.contains(*role));
+        let broken = broken.then(|| case(Glass::Broken)).transpose()?;
+        Ok(Self { ordinary: case(Glass::Whole)?, broken })
+    }
+
+    /// The same person and target, another kind of action.
+    pub(crate) fn with_kind(&mut self, kind: ActionKind) {
+        self.ordinary.with_kind(kind);
+        if let Some(broken) = &mut self.broken {
+            broken.with_kind(kind);
+        }
+    }
+}
+
 /// How somebody does an action on a target.
 #[derive(Debug)]
 pub(crate) struct Way {
@@ -152,30 +186,26 @@ pub(crate) struct Way {
 /// One for each reach, best first. The case is asked about that action.
 pub(crate) fn ways(
     policies: &Policies,
-    case: &mut Case<'_>,
+    case: &mut Anyone<'_>,
     subject: Subject<'_>,
     action: ActionKind,
 ) -> Vec<Way> {
     let mut by_reach: BTreeMap<Reach, (Vec<Login>, BTreeSet<String>)> = BTreeMap::new();
     let samples = samples(policies, subject, action);
     for login in subject.target.logins() {
-        let mut best: Option<Reach> = None;
-        let mut reasons: BTreeMap<Reach, BTreeSet<String>> = BTreeMap::new();
-        for sample in &samples {
-            case.with_detail(sample.clone());
-            let (reach, ids) = match case.outcome(login) {
-                Outcome::Allow { reasons, .. } => (Reach::Now, reasons),
-                Outcome::StepUp { reasons, .. } => (Reach::AfterStepUp, reasons),
-                Outcome::Request { reasons, .. } => (Reach::AfterApproval, reasons),
-                Outcome::Deny(_) => continue,
-            };
-            best = Some(best.map_or(reach, |known| known.min(reach)));
-            reasons.entry(reach).or_default().extend(ids);
-        }
-        if let Some(reach) = best {
-            let (logins, ids) = by_reach.entry(reach).or_default();
+        let mut add = |reach, ids: BTreeSet<String>| {
+            let (logins, known) = by_reach.entry(reach).or_default();
             logins.push(login.clone());
-            ids.extend(reasons.remove(&reach).unwrap_or_default());
+            known.extend(ids);
+        };
+        if let Some((reach, ids)) = best(&mut case.ordinary, login, &samples) {
+            add(reach, ids);
+        }
+        let broken = case.broken.as_mut().and_then(|case| best(case, login, &samples));
+        let mut ids = broken.map(|(_, ids)| ids).unwrap_or_default();
+        ids.retain(|id| is_break_glass(policies, id));
+        if !ids.is_empty() {
+            add(Reach::BreakingGlass, ids);
         }
     }
     let way = |(reach, (logins, ids)): (Reach, (Vec<Login>, BTreeSet<String>))| Way {
@@ -187,6 +217,33 @@ pub(crate) fn ways(
         ids,
     };
     by_reach.into_iter().map(way).collect()
+}
+
+/// The best reach of one account over all samples, and the policies that give it.
+fn best(
+    case: &mut Case<'_>,
+    login: &Login,
+    samples: &[Detail],
+) -> Option<(Reach, BTreeSet<String>)> {
+    let mut reasons: BTreeMap<Reach, BTreeSet<String>> = BTreeMap::new();
+    for sample in samples {
+        case.with_detail(sample.clone());
+        let (reach, ids) = match case.outcome(login) {
+            Outcome::Allow { reasons, .. } => (Reach::Now, reasons),
+            Outcome::StepUp { reasons, .. } => (Reach::AfterStepUp, reasons),
+            Outcome::Request { reasons, .. } => (Reach::AfterApproval, reasons),
+            Outcome::Deny(_) => continue,
+        };
+        reasons.entry(reach).or_default().extend(ids);
+    }
+    reasons.pop_first()
+}
+
+fn is_break_glass(policies: &Policies, id: &str) -> bool {
+    let mut parts = id.splitn(3, ':');
+    let name = (parts.next() == Some("role")).then(|| parts.next()).flatten();
+    let name = name.and_then(|name| RoleName::new(name).ok());
+    name.is_some_and(|name| policies.compiled.break_glass.contains(&name))
 }
 
 /// The conditions of the roles behind these permits; none if one of them is without.

@@ -12,10 +12,10 @@ use cedar_policy_symcc::Env;
 use portcullis_domain::{
     Action, ActionKind, Authentication, Decision, Denial, EnvironmentName, Factor, FactorKind,
     Facts, Grant, GrantId, GrantSource, GroupName, Login, PolicyName, PostgresTarget, PostgresTls,
-    Protocol, Query, RequestId, RoleAssignment, RoleName, SshCredential, SshTarget, Target,
-    TargetName, Timestamp, User, UserName,
+    Protocol, Query, RequestId, ReviewId, RoleAssignment, RoleName, SshCredential, SshTarget,
+    Target, TargetName, Timestamp, User, UserName,
 };
-use portcullis_policy::{Policies, decide};
+use portcullis_policy::{Policies, PolicySource, decide};
 
 use crate::item::Item;
 use crate::model::{Model, actions};
@@ -170,10 +170,22 @@ impl Scenario {
             made_up_targets.insert(name.clone());
             targets.push(name);
         }
-        if model.granted {
+        // A break-glass role gives what it permits under a grant of its own kind only.
+        let broken = match &item.source {
+            PolicySource::Role(name) => Some(name),
+            _ => None,
+        };
+        let broken = broken
+            .filter(|name| facts.roles.get(*name).is_some_and(|role| role.break_glass.is_some()));
+        let broken = broken.cloned();
+        if model.granted || broken.is_some() {
             for user in &users {
                 let ticket = || model.ticket(ground.facts, item);
-                let of = |target| grant(user, target, ticket(), ground.now);
+                let of = |target| Grant {
+                    role: broken.clone(),
+                    source: source(ground.now, broken.is_some()),
+                    ..grant(user, target, ticket(), ground.now)
+                };
                 facts.grants.insert(user.clone(), targets.iter().map(of).collect());
             }
         }
@@ -303,11 +315,20 @@ fn grant(user: &UserName, target: &TargetName, ticket: Option<String>, now: Time
         ticket,
         starts,
         ends: now.plus(GRANT_LENGTH),
-        source: GrantSource::Request {
-            request: RequestId::new(starts, [0; 10]),
-            approved_by: Vec::new(),
-        },
+        source: source(now, false),
         ended: None,
+    }
+}
+
+fn source(now: Timestamp, broken: bool) -> GrantSource {
+    match broken {
+        true => GrantSource::BreakGlass {
+            review: ReviewId::new(now, [0; 10]),
+            reason: "a counterexample".to_owned(),
+        },
+        false => {
+            GrantSource::Request { request: RequestId::new(now, [0; 10]), approved_by: Vec::new() }
+        }
     }
 }
 

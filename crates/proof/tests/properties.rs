@@ -168,6 +168,7 @@ fn built(organisation: &Organisation) -> Facts {
             description: None,
             inherits: BTreeSet::new(),
             conditions: conditions.clone(),
+            break_glass: None,
             allow: allow.clone(),
             deny: deny.clone(),
             control: BTreeSet::new(),

@@ -16,7 +16,7 @@ use portcullis_domain::{ActionKind, ControlAction};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use self::conditions::ConditionsSpec;
+use self::conditions::{BreakGlassSpec, ConditionsSpec};
 use self::invariant::InvariantSpec;
 use self::postgres::{PostgresLoginSpec, PostgresSpec, PostgresTlsSpec};
 use self::separation::{SeparationModeSpec, SeparationSpec};
@@ -386,6 +386,10 @@ pub(crate) struct RoleSpec {
     /// When and from where it gives what it allows. Left out: whenever.
     #[serde(skip_serializing_if = "Option::is_none")]
     conditions: Option<ConditionsSpec>,
+    /// Makes it a break-glass role: holders have nothing by it until they take it out, without
+    /// approval, with a fresh second factor and a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<BreakGlassSpec>,
     /// What holders may do with targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     allow: Vec<RuleSpec>,

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use portcullis_domain::conditions::{Weekday, Window};
 use portcullis_domain::{
-    Access, ActionKind, ApprovalRule, Conditions, ControlAction, DatabaseAct, Environment,
-    Escalation, Excepted, Exception, Group, Invariant, Never, PolicyText, PostgresCredential,
-    PostgresTarget, PostgresTls, Protocol, Recording, Recordings, RequestTerms, Resource, Role,
-    RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential, SshTarget, Target,
-    Tier, User,
+    Access, ActionKind, ApprovalRule, BreakGlass, Conditions, ControlAction, DatabaseAct,
+    Environment, Escalation, Excepted, Exception, Group, Invariant, Never, PolicyText,
+    PostgresCredential, PostgresTarget, PostgresTls, Protocol, Recording, Recordings, RequestTerms,
+    Resource, Role, RoleAssignment, Rule, SeparationMode, SeparationOfDuties, SshCredential,
+    SshTarget, Target, Tier, User,
 };
 use portcullis_resources::fuzzing::{fuzz_access_tests, fuzz_parse};
 use portcullis_resources::{LEGACY_ALGORITHMS, parse, to_yaml, to_yaml_file};
@@ -408,16 +408,20 @@ fn postgres() -> impl Strategy<Value = Protocol> {
 
 fn role() -> impl Strategy<Value = Role> {
     let control = subsequence(ControlAction::ALL.to_vec(), 0..4);
-    let about = (name(), option::of(line()), names(), conditions());
+    let glass = option::of(60_u64..28_800).prop_map(|seconds| {
+        seconds.map(|seconds| BreakGlass { max_duration: Duration::from_secs(seconds) })
+    });
+    let about = (name(), option::of(line()), names(), conditions(), glass);
     (about, vec(rule(), 0..3), vec(rule(), 0..2), control).prop_map(
-        |((name, description, inherits, conditions), allow, deny, control)| {
+        |((name, description, inherits, conditions, break_glass), allow, deny, control)| {
             // Conditions stand alone: they would not hold for what is inherited.
-            let plain = conditions.is_empty();
+            let plain = conditions.is_empty() && break_glass.is_none();
             Role {
                 name: name.parse().unwrap(),
                 description,
                 inherits: if plain { parsed(inherits) } else { BTreeSet::new() },
                 conditions,
+                break_glass,
                 allow,
                 deny,
                 control: control.into_iter().filter(|_| plain).collect(),

@@ -7,12 +7,15 @@ use crate::database::{Tx, args, document};
 use crate::error::StoreError;
 use crate::page::Page;
 
+/// Most grants of one person that a decision inside a transaction is shown.
+const MAX_GRANTS_SEEN: i64 = 1000;
+
 /// Which grants to list; `None` means any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantFilter {
     /// Only of this user.
     pub user: Option<UserName>,
-    /// Only on this target.
+    /// Only to this target, whichever of the grant's it is. A page may then be short.
     pub target: Option<TargetName>,
     /// Only those not ended and not over at this time.
     pub active_at: Option<Timestamp>,
@@ -41,7 +44,8 @@ impl Store {
     /// Grants, newest first.
     pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
         let sql = "SELECT document FROM grants
-            WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR target = $2)
+            WHERE ($1 IS NULL OR user_name = $1)
+            AND ($2 IS NULL OR target = $2 OR document LIKE $6)
             AND ($3 IS NULL OR (ended_at IS NULL AND starts_at <= $3 AND ends_at > $3))
             AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
         let arguments = args![
@@ -50,9 +54,15 @@ impl Store {
             filter.active_at,
             filter.page.before.as_ref(),
             filter.page.rows(),
+            filter.target.as_ref().map(|target| format!("%\"also\":[%\"{target}\"%")),
         ];
         let rows = self.inner.database.rows(sql, arguments).await?;
-        rows.iter().map(|row| row.json(0, "grant")).collect()
+        let found: Vec<Grant> =
+            rows.iter().map(|row| row.json(0, "grant")).collect::<Result<_, _>>()?;
+        // The text of a grant may name the target as something else, too.
+        let reaches =
+            |grant: &Grant| filter.target.as_ref().is_none_or(|target| grant.reaches(target));
+        Ok(found.into_iter().filter(reaches).collect())
     }
 
     /// Grants that ran to their end and of which [`Store::say_grant_over`] has not been called,
@@ -89,12 +99,13 @@ impl Store {
 
 pub(crate) async fn insert_grant(
     tx: &mut Tx,
-    from: RequestId,
+    from: Option<RequestId>,
     grant: &Grant,
 ) -> Result<(), StoreError> {
     let request = grant.source.request();
     if request != from {
-        let why = format!("it says it comes of request `{request}`, not `{from}`");
+        let said = |id: Option<RequestId>| id.map_or("no request".to_owned(), |id| id.to_string());
+        let why = format!("it says it comes of `{}`, not `{}`", said(request), said(from));
         return Err(StoreError::invalid(format!("grant `{}`", grant.id), why));
     }
     let sql = "INSERT INTO grants
@@ -102,7 +113,7 @@ pub(crate) async fn insert_grant(
         VALUES ($1, $2, $3, $4, $5, $6, NULL, $7)";
     let arguments = args![
         &grant.id,
-        &request,
+        request.as_ref(),
         &grant.user,
         &grant.target,
         grant.starts,
@@ -110,6 +121,14 @@ pub(crate) async fn insert_grant(
         document(grant)?,
     ];
     tx.execute(sql, arguments).await.map(drop)
+}
+
+/// A user's grants that have not been ended, those that last longest first, within a transaction.
+pub(crate) async fn grants_of(tx: &mut Tx, user: &UserName) -> Result<Vec<Grant>, StoreError> {
+    let sql = "SELECT document FROM grants WHERE user_name = $1 AND ended_at IS NULL
+        ORDER BY ends_at DESC LIMIT $2";
+    let rows = tx.rows(sql, args![user, MAX_GRANTS_SEEN]).await?;
+    rows.iter().map(|row| row.json(0, "grant")).collect()
 }
 
 /// Ends every grant of a user, of a target, or of both that is not over.

@@ -28,6 +28,7 @@ mod pulse;
 mod requests;
 mod resources;
 mod retention;
+mod reviews;
 mod rotation;
 mod schema;
 mod seal;
@@ -63,6 +64,7 @@ pub use requests::{
 };
 pub use resources::{ApplyError, Changes, MAX_CHANGES, StoredResource};
 pub use retention::{MAX_DUE, RecordingRemoval, RemoveError, evidence_of};
+pub use reviews::ReviewFilter;
 pub use rotation::Rotated;
 pub use secrets::TargetSecret;
 pub use sequence::{LogSequence, SequenceBatch};

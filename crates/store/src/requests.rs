@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::Store;
 use crate::database::{Tx, args, document};
 use crate::error::StoreError;
-use crate::grants::insert_grant;
+use crate::grants::{grants_of, insert_grant};
 use crate::page::Page;
 
 /// Most requests of one user that can be pending at a time.
@@ -182,16 +182,18 @@ impl Store {
         N: Into<Transition>,
         E: std::error::Error + 'static,
     {
-        self.transition_after(id, decide, |_| std::future::ready(Ok(()))).await
+        let alone = |request, _: &[Grant]| decide(request);
+        self.transition_after(id, alone, |_| std::future::ready(Ok(()))).await
     }
 
     /// [`Store::transition`] with something that must succeed before the change can be seen:
     /// `before_commit` writes the audit event of exactly the change that is about to happen.
-    /// It must not use the store, and must be quick: other writers wait.
+    /// It must not use the store, and must be quick: other writers wait. `decide` also gets the
+    /// requester's grants that have not been ended.
     pub async fn transition_after<N, E, F>(
         &self,
         id: RequestId,
-        decide: impl FnOnce(AccessRequest) -> Result<N, E>,
+        decide: impl FnOnce(AccessRequest, &[Grant]) -> Result<N, E>,
         before_commit: impl FnOnce(Transition) -> F,
     ) -> Result<Transition, TransitionFailure<E>>
     where
@@ -204,11 +206,12 @@ impl Store {
         let row = ordered.tx.row(sql, args![&id]).await?;
         let request: AccessRequest = row.ok_or_else(|| missing(id))?.json(0, "request")?;
         let before = request.clone();
-        let next: Transition = decide(request).map_err(TransitionFailure::Refused)?.into();
+        let held = grants_of(&mut ordered.tx, &request.user).await?;
+        let next: Transition = decide(request, &held).map_err(TransitionFailure::Refused)?.into();
         check(&before, &next)?;
         write_state(&mut ordered.tx, &next.request).await?;
         if let Some(grant) = &next.grant {
-            insert_grant(&mut ordered.tx, id, grant).await?;
+            insert_grant(&mut ordered.tx, Some(id), grant).await?;
         }
         before_commit(next.clone()).await.map_err(TransitionFailure::Refused)?;
         if next.grant.is_some() {

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&[&str]] = &[
     SIGN_INS,
     RETENTION,
     SESSION_PAGES,
+    REVIEWS,
 ];
 
 const FIRST: &[&str] = &[
@@ -148,6 +149,29 @@ const RETENTION: &[&str] = &[
 const SESSION_PAGES: &[&str] = &[
     "CREATE INDEX sessions_open ON sessions (id) WHERE ended_at IS NULL",
     "CREATE INDEX sessions_open_by_user ON sessions (user_name, id) WHERE ended_at IS NULL",
+];
+
+/// Grants that come of no request, and the reviews that follow them. The table of grants is made
+/// anew because not every database can drop a `NOT NULL`.
+const REVIEWS: &[&str] = &[
+    "CREATE TABLE grants_anew (id TEXT PRIMARY KEY, request_id TEXT UNIQUE
+        REFERENCES requests (id), user_name TEXT NOT NULL, target TEXT NOT NULL,
+        starts_at INT NOT NULL, ends_at INT NOT NULL, ended_at INT, document TEXT NOT NULL,
+        over_said_at INT)",
+    "INSERT INTO grants_anew (id, request_id, user_name, target, starts_at, ends_at, ended_at,
+        document, over_said_at) SELECT id, request_id, user_name, target, starts_at, ends_at,
+        ended_at, document, over_said_at FROM grants",
+    "DROP TABLE grants",
+    "ALTER TABLE grants_anew RENAME TO grants",
+    "CREATE INDEX grants_by_end ON grants (ends_at)",
+    "CREATE INDEX grants_by_user ON grants (user_name)",
+    "CREATE INDEX grants_to_say ON grants (ends_at)
+        WHERE over_said_at IS NULL AND ended_at IS NULL",
+    "CREATE TABLE reviews (id TEXT PRIMARY KEY, role_name TEXT NOT NULL, user_name TEXT NOT NULL,
+        grant_id TEXT NOT NULL UNIQUE REFERENCES grants (id), state TEXT NOT NULL,
+        document TEXT NOT NULL)",
+    // INVARIANT: no use of a role before the last one has been reviewed.
+    "CREATE UNIQUE INDEX reviews_open ON reviews (role_name) WHERE state = 'open'",
 ];
 
 /// Why a database is not at this code's version.

@@ -23,6 +23,7 @@ mod contract {
     pub(crate) mod locks;
     pub(crate) mod requests;
     pub(crate) mod resources;
+    pub(crate) mod reviews;
     pub(crate) mod samples;
     pub(crate) mod secrets;
     pub(crate) mod sequence;
@@ -30,6 +31,7 @@ mod contract {
     pub(crate) mod subjects;
 }
 
+use contract::reviews;
 use contract::{
     changes, credentials, durability, faults, grants, holds, lifecycle, locks, requests, resources,
 };
@@ -96,7 +98,13 @@ on_every_database! {
         a_change_survives_a_restart_and_expires,
         the_oldest_change_makes_room,
     }
+    reviews {
+        of_many_uses_at_once_on_two_nodes_one_makes_a_grant,
+        a_review_is_closed_once_by_somebody_else_and_then_the_role_is_free,
+        nothing_is_used_when_the_audit_fails,
+    }
     grants {
+        a_grant_is_found_by_every_target_it_is_to,
         revoking_ends_a_grant_once_and_says_when_it_was_over,
         a_grant_whose_window_is_over_is_not_revoked,
         of_many_concurrent_revocations_one_ends_it,

@@ -7,8 +7,10 @@ mod audit_checkpoint;
 mod audit_exports;
 mod authorities;
 mod begin_session;
+mod break_glass;
 mod cancel_request;
 mod change_password;
+mod close_review;
 mod confirm_totp;
 mod deny_change;
 mod deny_request;
@@ -34,6 +36,7 @@ mod list_people;
 mod list_policies;
 mod list_requests;
 mod list_resources;
+mod list_reviews;
 mod list_secrets;
 mod list_sessions;
 mod list_sign_ins;
@@ -60,6 +63,7 @@ mod search_recordings;
 mod session_details;
 mod show_change;
 mod show_request;
+mod show_review;
 mod show_session;
 mod ssh_config;
 mod suggest_request;
@@ -117,6 +121,10 @@ pub static ENDPOINTS: &[Endpoint] = &[
     cancel_request::ENDPOINT,
     list_grants::ENDPOINT,
     revoke_grant::ENDPOINT,
+    break_glass::ENDPOINT,
+    list_reviews::ENDPOINT,
+    show_review::ENDPOINT,
+    close_review::ENDPOINT,
     place_lock::ENDPOINT,
     list_locks::ENDPOINT,
     lift_lock::ENDPOINT,

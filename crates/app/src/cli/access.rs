@@ -409,8 +409,12 @@ fn print_grants(out: Out, found: &[Grant]) -> Result<(), Failure> {
     let rows = found
         .iter()
         .map(|grant| {
-            let GrantSource::Request { approved_by, .. } = &grant.source;
-            let by: Vec<_> = approved_by.iter().map(ToString::to_string).collect();
+            let by: Vec<_> = match &grant.source {
+                GrantSource::Request { approved_by, .. } => {
+                    approved_by.iter().map(ToString::to_string).collect()
+                }
+                GrantSource::BreakGlass { .. } => vec!["nobody (break-glass)".to_owned()],
+            };
             vec![
                 short(grant.id),
                 grant.user.to_string(),

@@ -1,10 +1,16 @@
-//! `[postgres]` and `[tls]`: the PostgreSQL door, and what doors that speak TLS show.
+//! `[ssh]`, `[postgres]` and `[tls]`: the doors people come in by, and what those that speak TLS
+//! show.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_gateway::ListenerTls;
 use serde::Deserialize;
+
+use super::duration;
+
+/// Longest banner, in bytes.
+const MAX_BANNER_BYTES: usize = 4096;
 
 /// The PostgreSQL door.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +53,73 @@ impl TlsConfig {
         names.sort();
         names.dedup();
         ListenerTls::Names(names)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSsh {
+    pub(super) listen: SocketAddr,
+    pub(super) advertise: Option<String>,
+    max_half_open: Option<usize>,
+    max_half_open_per_source: Option<usize>,
+    login_grace: Option<String>,
+    banner: Option<String>,
+}
+
+impl Default for RawSsh {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 2022)),
+            advertise: None,
+            max_half_open: None,
+            max_half_open_per_source: None,
+            login_grace: None,
+            banner: None,
+        }
+    }
+}
+
+impl RawSsh {
+    pub(super) fn options(
+        &self,
+    ) -> Result<portcullis_protocol_ssh::Options, (&'static str, String)> {
+        let mut options = portcullis_protocol_ssh::Options::default();
+        for (key, given, limit) in [
+            ("ssh.max_half_open", self.max_half_open, &mut options.max_half_open),
+            (
+                "ssh.max_half_open_per_source",
+                self.max_half_open_per_source,
+                &mut options.max_half_open_per_source,
+            ),
+        ] {
+            match given {
+                Some(0) => return Err((key, "nobody could sign in; write at least 1".into())),
+                Some(given) => *limit = given,
+                None => {}
+            }
+        }
+        if let Some(text) = &self.login_grace {
+            let grace = duration(text).map_err(|message| ("ssh.login_grace", message))?;
+            if grace.is_zero() {
+                return Err((
+                    "ssh.login_grace",
+                    "nobody could sign in; write something like `60s`".into(),
+                ));
+            }
+            options.login_grace = grace;
+        }
+        if let Some(banner) = &self.banner {
+            let fits = banner.len() <= MAX_BANNER_BYTES
+                && !banner.chars().any(|c| c.is_control() && c != '\n');
+            if !fits {
+                let message =
+                    format!("at most {MAX_BANNER_BYTES} bytes without control characters");
+                return Err(("ssh.banner", message));
+            }
+            options.banner.clone_from(banner);
+        }
+        Ok(options)
     }
 }
 

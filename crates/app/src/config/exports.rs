@@ -50,6 +50,8 @@ pub(crate) enum Receiver {
     Syslog(Syslog),
     /// A web server.
     Webhook(Webhook),
+    /// People.
+    Notify(super::notify::Notify),
     /// A bucket.
     S3(S3),
     /// A bucket that holds the log itself.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use portcullis_connectors::export::{CursorStore, Export, WallClock};
 use portcullis_connectors::s3::{Bucket, BucketOptions, Credentials};
+use portcullis_connectors::sinks::notify::Way;
 use portcullis_connectors::sinks::syslog::SyslogOptions;
 use portcullis_connectors::sinks::syslog::message::Header;
 use portcullis_connectors::sinks::webhook::WebhookOptions;
 use portcullis_connectors::sinks::{
-    BucketSink, FileSink, Sink, SyslogSink, TilesSink, WebhookSink,
+    BucketSink, FileSink, NotifySink, Sink, SyslogSink, TilesSink, WebhookSink,
 };
 use portcullis_connectors::tls::{ClientConfig, Trust};
 use portcullis_domain::Secret;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::config::exports::{ExportConfig, Receiver};
+use crate::config::notify;
 use crate::config::outside::{S3, SecretSource};
 
 /// Longest secret read from a file, in bytes.
@@ -71,6 +73,20 @@ async fn sink(
             authorization: optional(webhook.authorization.as_ref(), store).await?,
             node: config.name.clone(),
         })),
+        Receiver::Notify(notify) => {
+            let way = match &notify.way {
+                notify::Way::Webhook { url, trust, secret } => Way::Webhook {
+                    url: url.clone(),
+                    tls: tls(trust)?,
+                    secret: optional(secret.as_ref(), store).await?,
+                },
+                notify::Way::Command { argv, timeout } => {
+                    Way::Command { argv: argv.clone(), timeout: *timeout }
+                }
+            };
+            let name = format!("{}-{}", config.name, export.options.name);
+            Box::new(NotifySink::new(name, notify.topics.clone(), way))
+        }
         Receiver::Tiles(s3) => {
             Box::new(TilesSink::new(bucket(s3, store, clock).await?, config.log_dir()))
         }

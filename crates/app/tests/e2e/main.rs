@@ -23,6 +23,7 @@ mod python;
 
 mod access_tests;
 mod attacks;
+mod break_glass;
 mod certificates;
 mod conditions;
 mod crash;

@@ -6,6 +6,7 @@
 
 pub mod bucket;
 pub mod file;
+pub mod notify;
 pub mod syslog;
 pub mod tiles;
 pub mod webhook;
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use bucket::BucketSink;
 pub use file::FileSink;
+pub use notify::NotifySink;
 pub use syslog::SyslogSink;
 pub use tiles::TilesSink;
 pub use webhook::WebhookSink;
@@ -33,6 +35,8 @@ pub enum Kind {
     Syslog,
     /// HTTPS POST.
     Webhook,
+    /// People, by HTTPS POST or a command.
+    Notify,
     /// Objects in an S3-compatible bucket.
     S3,
     /// The log itself in an S3-compatible bucket.
@@ -47,6 +51,7 @@ impl Kind {
             Self::File => "file",
             Self::Syslog => "syslog",
             Self::Webhook => "webhook",
+            Self::Notify => "notify",
             Self::S3 => "s3",
             Self::Tiles => "tiles",
         }

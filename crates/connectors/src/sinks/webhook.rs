@@ -141,7 +141,7 @@ impl Sink for WebhookSink {
     }
 }
 
-fn signing_key(secret: &Secret<Vec<u8>>) -> hmac::Key {
+pub(super) fn signing_key(secret: &Secret<Vec<u8>>) -> hmac::Key {
     let bytes = secret.expose();
     let decoded = std::str::from_utf8(bytes)
         .ok()
@@ -153,14 +153,14 @@ fn signing_key(secret: &Secret<Vec<u8>>) -> hmac::Key {
 }
 
 /// `v1,` and the base64 of the HMAC-SHA256 over `ID.SECONDS.BODY`.
-fn signature(key: &hmac::Key, id: &str, seconds: i64, body: &[u8]) -> String {
+pub(super) fn signature(key: &hmac::Key, id: &str, seconds: i64, body: &[u8]) -> String {
     let mut context = hmac::Context::with_key(key);
     context.update(format!("{id}.{seconds}.").as_bytes());
     context.update(body);
     format!("v1,{}", STANDARD.encode(context.sign()))
 }
 
-fn judge(answer: &Answer) -> Result<(), DeliverError> {
+pub(super) fn judge(answer: &Answer) -> Result<(), DeliverError> {
     let status = answer.status;
     if status.is_success() {
         return Ok(());

@@ -15,6 +15,7 @@ mod authority;
 mod faults;
 mod hostile;
 mod journal;
+mod notify;
 #[cfg(feature = "s3-tests")]
 mod object_storage;
 mod syslog_server;

@@ -58,7 +58,7 @@ class Receiver(BaseHTTPRequestHandler):
             return self.answer(413, b"too much")
         if manner == "drop":
             return self.reset()
-        for event in events:
+        for event in events if isinstance(events, list) else [events]:
             kept.write(json.dumps(event) + "\n")
         kept.flush()
         os.fsync(kept.fileno())

@@ -15,17 +15,17 @@ use crate::authority::Authority;
 use crate::journal::{Journal, assert_complete, sequences};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exports/receiver.py");
-const SECRET: &[u8] = b"a secret of thirty-two bytes, or so";
+pub(crate) const SECRET: &[u8] = b"a secret of thirty-two bytes, or so";
 
-struct WebServer {
+pub(crate) struct WebServer {
     _daemon: Daemon,
-    authority: Authority,
-    kept: PathBuf,
-    port: u16,
+    pub(crate) authority: Authority,
+    pub(crate) kept: PathBuf,
+    pub(crate) port: u16,
 }
 
 impl WebServer {
-    fn start(journal: &Journal, manners: &[&str]) -> Self {
+    pub(crate) fn start(journal: &Journal, manners: &[&str]) -> Self {
         let directory = journal.path().join("web");
         let authority = Authority::make(&directory);
         let (port, kept) = (free_port(), directory.join("kept"));

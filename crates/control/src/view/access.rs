@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::{
-    AccessRequest, ActionKind, Grant, GrantId, Lock, LockSubject, Login, RequestId, RoleName,
-    TargetName, Timestamp,
+    AccessRequest, ActionKind, Grant, GrantId, Lock, LockSubject, Login, RequestId, Review,
+    ReviewId, RoleName, TargetName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,64 @@ pub struct RequestBody {
     /// The ticket it belongs to.
     #[serde(default)]
     pub ticket: Option<String>,
+}
+
+/// Body of `POST /v1/break-glass`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlassBody {
+    /// For which targets, of one environment.
+    pub targets: Vec<String>,
+    /// By which break-glass role; needed where several would do.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// For how long, as people write it (`30m`); left out: for as long as the role lets it last.
+    #[serde(default)]
+    pub duration: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenView {
+    /// The review that somebody else closes.
+    pub review: ReviewId,
+    /// The access.
+    pub grant: Grant,
+}
+
+/// Query of `GET /v1/reviews`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewsQuery {
+    /// Closed ones, too.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Body of `POST /v1/reviews/{id}/close`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FindingsBody {
+    /// What was found.
+    pub findings: String,
+}
+
+/// A review of a use of a break-glass role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewView {
+    /// The review.
+    #[serde(flatten)]
+    pub review: Review,
+    /// Whether the caller is somebody who may close it.
+    pub can_close: bool,
+    /// What was done, where one is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<HistoryView>,
+    /// The access, where one is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
 }
 
 /// What someone did with a grant they had before.

@@ -175,7 +175,7 @@ pub struct ReachView {
     pub target: TargetName,
     /// What.
     pub action: ActionKind,
-    /// How it was: `no`, `after approval`, `standing`.
+    /// How it was: `no`, `after approval`, `by breaking the glass`, `standing`.
     pub before: String,
     /// How it will be.
     pub after: String,
@@ -242,7 +242,7 @@ pub struct WhyView {
 pub struct WhoCanView {
     /// Who.
     pub user: String,
-    /// `now`, `after a second factor` or `after approval`.
+    /// `now`, `after a second factor`, `after approval` or `by breaking the glass`.
     pub how: String,
     /// As which accounts.
     pub logins: Vec<String>,

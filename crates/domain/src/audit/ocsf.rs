@@ -102,9 +102,10 @@ fn class_of(event: &Event) -> (Class, u32) {
         Activity::AuditArchive => (Class::Api, 3),
         Activity::RecordingRemove => (Class::Api, 4),
         // Assign Privileges, Revoke Privileges
-        Activity::RequestCreate | Activity::RequestApprove | Activity::GrantCreate => {
-            (Class::UserAccess, 1)
-        }
+        Activity::RequestCreate
+        | Activity::RequestApprove
+        | Activity::GrantCreate
+        | Activity::BreakGlass => (Class::UserAccess, 1),
         Activity::RequestDeny
         | Activity::RequestCancel
         | Activity::RequestExpire
@@ -119,9 +120,10 @@ fn class_of(event: &Event) -> (Class, u32) {
         },
         // Create, Update, Delete
         Activity::LockPlace | Activity::HoldPlace | Activity::GateDrop => (Class::Entity, 1),
-        Activity::ResourceApply | Activity::SecretChange | Activity::KeyChange => {
-            (Class::Entity, 3)
-        }
+        Activity::ResourceApply
+        | Activity::SecretChange
+        | Activity::KeyChange
+        | Activity::ReviewClose => (Class::Entity, 3),
         Activity::LockLift | Activity::HoldLift | Activity::SubjectForget | Activity::GateRaise => {
             (Class::Entity, 4)
         }
@@ -180,11 +182,7 @@ impl Event {
             "category_uid": class_uid / 1000,
             "class_uid": class_uid,
             "type_uid": class_uid * 100 + activity,
-            "severity_id": match class {
-                Class::Incident => 5,
-                Class::Detection => 4,
-                _ => 1,
-            },
+            "severity_id": self.severity(class),
             "status_id": status,
             "time": self.at.as_millis(),
             "metadata": {
@@ -195,6 +193,16 @@ impl Event {
                 "version": OCSF_VERSION,
             },
         })
+    }
+
+    /// Informational, High or Critical.
+    fn severity(&self, class: Class) -> u8 {
+        match self.activity {
+            Activity::BreakGlass => 5,
+            _ if class == Class::Incident => 5,
+            _ if class == Class::Detection => 4,
+            _ => 1,
+        }
     }
 
     fn put_people(&self, class: Class, entry: &mut Entry) {
@@ -256,7 +264,9 @@ impl Event {
             Class::UserAccess => put(entry, "privileges", json!(["access"])),
             Class::Entity => {
                 let (kind, _) = self.activity.as_str().split_once('.').unwrap_or_default();
-                let id = ["lock", "hold", "subject_id", "resource"].into_iter().find_map(detail);
+                let id = ["lock", "hold", "subject_id", "review", "resource"]
+                    .into_iter()
+                    .find_map(detail);
                 let name = id.or(self.environment.as_ref().map(|name| name.as_str()));
                 put(entry, "entity", json!({"name": name.unwrap_or(kind), "type": kind}));
             }

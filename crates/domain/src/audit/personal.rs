@@ -12,7 +12,7 @@ use crate::name::UserName;
 pub const SOURCE_SEALED_AT: &str = "/src_endpoint/name";
 
 /// Details that say nothing about a person: ids, hashes, and words from a fixed list.
-pub const PUBLIC_DETAILS: [&str; 44] = [
+pub const PUBLIC_DETAILS: [&str; 45] = [
     "action",
     "actions",
     "cause",
@@ -43,6 +43,7 @@ pub const PUBLIC_DETAILS: [&str; 44] = [
     "recording",
     "request",
     "resource",
+    "review",
     "right",
     "scope",
     "session",

@@ -171,6 +171,7 @@ pub(crate) fn role(name: &str, description: &str, allow: Vec<Rule>, deny: Vec<Ru
         description,
         inherits: BTreeSet::new(),
         conditions: Default::default(),
+        break_glass: None,
         allow,
         deny,
         control: BTreeSet::new(),

@@ -185,6 +185,7 @@ fn resources(target: Target, alice: &UserKey, allowed: &[ActionKind]) -> Vec<Res
             deny: vec![],
             inherits: BTreeSet::new(),
             conditions: Default::default(),
+            break_glass: None,
             control: BTreeSet::new(),
         }),
         Resource::RoleAssignment(RoleAssignment {

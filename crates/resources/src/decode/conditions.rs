@@ -1,17 +1,19 @@
-//! `conditions` of a `Role`.
+//! `conditions` and `break_glass` of a `Role`.
 
 use std::time::Duration;
 
-use portcullis_domain::Conditions;
+use portcullis_domain::break_glass::{DEFAULT_MAX_DURATION, LONGEST_USE};
 use portcullis_domain::conditions::{
     MAX_NETWORKS, MAX_TICKET_PATTERN_BYTES, MAX_WINDOWS, TimeOfDay, Weekday, Window,
 };
+use portcullis_domain::{BreakGlass, Conditions};
 
 use crate::node::Node;
 use crate::reader::{Fields, Read, Reader};
 
 pub(crate) const CONDITIONS: &[&str] = &["second_factor", "networks", "hours", "ticket"];
 pub(crate) const SECOND_FACTOR: &[&str] = &["max_age"];
+pub(crate) const BREAK_GLASS: &[&str] = &["max_duration"];
 pub(crate) const WINDOW: &[&str] = &["time_zone", "days", "from", "to"];
 
 pub(super) fn conditions(reader: &mut Reader<'_>, node: &Node) -> Read<Conditions> {
@@ -45,22 +47,41 @@ pub(super) fn conditions(reader: &mut Reader<'_>, node: &Node) -> Read<Condition
     })
 }
 
+/// That the role gives nothing until it is taken out.
+pub(super) fn break_glass(reader: &mut Reader<'_>, node: &Node) -> Read<BreakGlass> {
+    let fields = reader.fields(node, "break_glass", BREAK_GLASS)?;
+    let longest = fields.optional(reader, "max_duration", |r, node| {
+        let duration = r.duration(node, Duration::from_secs(60))?;
+        if duration > LONGEST_USE {
+            let message =
+                format!("a use lasts at most {}", portcullis_domain::format_duration(LONGEST_USE));
+            return Err(r.note(node.at, message, None));
+        }
+        Ok(duration)
+    });
+    Ok(BreakGlass { max_duration: longest?.unwrap_or(DEFAULT_MAX_DURATION) })
+}
+
 /// A role that gives rights over Portcullis, or what other roles give, gives them whenever: its
-/// conditions would look as if they held for those, too.
+/// conditions would look as if they held for those, too, and so would that it is for emergencies.
 pub(super) fn check_apply(
     reader: &mut Reader<'_>,
     fields: &Fields<'_>,
     inherits: bool,
     controls: bool,
 ) -> Read<()> {
+    let Some(field) = ["conditions", "break_glass"].into_iter().find(|name| fields.has(name))
+    else {
+        return Ok(());
+    };
     let what = match (inherits, controls) {
         (false, false) => return Ok(()),
         (true, _) => "what it inherits",
         (false, true) => "`control`",
     };
-    let message = format!("conditions hold for `allow` only, not for {what}");
+    let message = format!("`{field}` holds for `allow` only, not for {what}");
     let help = format!("put {what} into a role of its own");
-    Err(reader.note(fields.place("conditions"), message, Some(help)))
+    Err(reader.note(fields.place(field), message, Some(help)))
 }
 
 fn at_most(reader: &mut Reader<'_>, node: &Node, most: usize, what: &str) -> Read<()> {

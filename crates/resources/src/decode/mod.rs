@@ -206,6 +206,7 @@ pub(crate) const PARTS: &[(&str, &[&str])] = &[
     ("ConditionsSpec", conditions::CONDITIONS),
     ("FactorCondition", conditions::SECOND_FACTOR),
     ("WindowSpec", conditions::WINDOW),
+    ("BreakGlassSpec", conditions::BREAK_GLASS),
     ("NeverSpec", invariant::NEVER),
     ("NeverPrincipal", invariant::PRINCIPAL),
     ("NeverResource", invariant::RESOURCE),

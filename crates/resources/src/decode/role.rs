@@ -2,7 +2,7 @@
 
 use portcullis_domain::{ActionKind, ControlAction, DatabaseAct, Kind, PolicyText, Role, Rule};
 
-use super::conditions::{check_apply, conditions};
+use super::conditions::{break_glass, check_apply, conditions};
 use super::{Parts, description, labels, reference};
 use crate::node::Node;
 use crate::problem::is_deceptive;
@@ -16,7 +16,7 @@ pub(crate) const MAX_RULES: usize = 256;
 pub(crate) const MAX_CEDAR_BYTES: usize = 64 * 1024;
 
 pub(crate) const SPEC: &[&str] =
-    &["description", "inherits", "conditions", "allow", "deny", "control"];
+    &["description", "inherits", "conditions", "break_glass", "allow", "deny", "control"];
 pub(crate) const RULE: &[&str] = &[
     "environments",
     "targets",
@@ -37,15 +37,14 @@ pub(super) fn role(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Role> {
     let inherits =
         fields.or_default(reader, "inherits", |r, node| r.set(node, reference(Kind::Role)));
     let conditions = fields.or_default(reader, "conditions", conditions);
+    let break_glass = fields.optional(reader, "break_glass", break_glass);
     let allow = fields.or_default(reader, "allow", rules);
     let deny = fields.or_default(reader, "deny", rules);
     let control = fields.or_default(reader, "control", |r, node| {
         let words = ControlAction::ALL.map(|action| (action.as_str(), action));
         r.set(node, |r, node| r.one_of(node, "something done with Portcullis itself", &words))
     });
-    if let (Ok(conditions), Ok(inherits), Ok(control)) = (&conditions, &inherits, &control)
-        && !conditions.is_empty()
-    {
+    if let (Ok(inherits), Ok(control)) = (&inherits, &control) {
         check_apply(reader, &fields, !inherits.is_empty(), !control.is_empty())?;
     }
     Ok(Role {
@@ -53,6 +52,7 @@ pub(super) fn role(reader: &mut Reader<'_>, parts: &Parts<'_>) -> Read<Role> {
         description: description?,
         inherits: inherits?,
         conditions: conditions?,
+        break_glass: break_glass?,
         allow: allow?,
         deny: deny?,
         control: control?,

@@ -1,7 +1,7 @@
-//! `conditions` of a `Role` as they are written.
+//! `conditions` and `break_glass` of a `Role` as they are written.
 
 use portcullis_domain::conditions::{Conditions, Weekday, Window};
-use portcullis_domain::format_duration;
+use portcullis_domain::{BreakGlass, format_duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
@@ -23,6 +23,22 @@ pub(crate) struct ConditionsSpec {
     /// Only under a grant whose ticket looks like this: `*` stands for any text, `#` for digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     ticket: Option<String>,
+}
+
+/// How a break-glass role is taken out.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BreakGlassSpec {
+    /// How long one use lasts at most, up to `8h`. Default: `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+[smhdw])+$"))]
+    max_duration: Option<String>,
+}
+
+impl From<&BreakGlass> for BreakGlassSpec {
+    fn from(BreakGlass { max_duration }: &BreakGlass) -> Self {
+        Self { max_duration: Some(format_duration(*max_duration)) }
+    }
 }
 
 /// A second factor not older than this.

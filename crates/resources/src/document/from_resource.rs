@@ -222,11 +222,13 @@ fn postgres(settings: &PostgresTarget) -> PostgresSpec {
 }
 
 fn role(role: &Role) -> RoleSpec {
-    let Role { name: _, description, inherits, conditions, allow, deny, control } = role;
+    let Role { name: _, description, inherits, conditions, break_glass, allow, deny, control } =
+        role;
     RoleSpec {
         inherits: texts(inherits),
         description: description.clone(),
         conditions: (!conditions.is_empty()).then(|| ConditionsSpec::from(conditions)),
+        break_glass: break_glass.as_ref().map(BreakGlassSpec::from),
         allow: allow.iter().map(rule).collect(),
         deny: deny.iter().map(rule).collect(),
         control: texts(control),

@@ -1,8 +1,8 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, SessionId, SignInId, SubjectId,
-    TargetName, Timestamp, UserName,
+    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, ReviewId, RoleName, SessionId,
+    SignInId, SubjectId, TargetName, Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -165,6 +165,8 @@ text_args!(
     HoldId,
     LockId,
     RequestId,
+    ReviewId,
+    RoleName,
     SessionId
 );
 

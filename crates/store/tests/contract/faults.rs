@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use portcullis_domain::{AccessRequest, GrantId, RequestState};
+use portcullis_domain::{AccessRequest, Grant, GrantId, RequestState};
 use portcullis_store::{
     ApplyError, AttemptScope, GrantFilter, OpenError, Store, StoreError, TransitionFailure,
 };
@@ -62,7 +62,9 @@ pub(crate) async fn an_abandoned_write_leaves_no_trace_and_no_lock(home: Home) {
     store.create_request(&request).await.unwrap();
     for wait in 0..60 {
         // Gives up at a different moment each time, in the middle of the transaction too.
-        let decide = |r: AccessRequest| r.approve(user_name("lead"), NOW, GrantId::generate(NOW));
+        let decide = |r: AccessRequest, _: &[Grant]| {
+            r.approve(user_name("lead"), NOW, GrantId::generate(NOW))
+        };
         let stall = |_| async {
             tokio::time::sleep(Duration::from_secs(60)).await;
             Ok(())

@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use portcullis_domain::{GrantEnd, GrantId, Timestamp};
+use portcullis_domain::{AccessRequest, GrantEnd, GrantId, Timestamp};
 use portcullis_store::{GrantFilter, Revocation, StoreError};
 
 use super::home::Home;
@@ -66,4 +66,23 @@ pub(crate) async fn the_end_of_a_grant_is_said_once_and_of_a_revoked_one_never(h
     store.say_grant_over(a.id, a.ends).await.unwrap();
     assert!(store.grants_over(a.ends).await.unwrap().is_empty());
     assert_eq!(store.revision().await.unwrap(), revision, "no decision depends on it");
+}
+
+pub(crate) async fn a_grant_is_found_by_every_target_it_is_to(home: Home) {
+    let store = home.open().await;
+    let also = ["db", "cache"].map(target_name).into();
+    let several = AccessRequest { also, ..request("alice", "web", 1) };
+    store.create_request(&several).await.unwrap();
+    let grant = approve(&store, several.id, "lead").await.unwrap();
+    let other = granted(&store, "bob", "mail").await;
+    for (target, found) in [
+        ("web", vec![grant.clone()]),
+        ("db", vec![grant.clone()]),
+        ("cache", vec![grant]),
+        ("mail", vec![other]),
+        ("lead", vec![]),
+    ] {
+        let filter = GrantFilter { target: Some(target_name(target)), ..Default::default() };
+        assert_eq!(store.grants(&filter).await.unwrap(), found, "{target}");
+    }
 }

@@ -1,6 +1,6 @@
 use futures::future::join_all;
 use portcullis_domain::request::REQUEST_LIFETIME;
-use portcullis_domain::{AccessRequest, GrantId, RequestId, RequestState, TransitionError};
+use portcullis_domain::{AccessRequest, Grant, GrantId, RequestId, RequestState, TransitionError};
 use portcullis_store::{
     CreateRequestError, GrantFilter, MAX_PENDING_PER_USER, Page, RequestFilter, RequestStateName,
     StoreError, Transition, TransitionFailure,
@@ -85,7 +85,7 @@ pub(crate) async fn nothing_is_seen_when_what_must_come_first_fails(home: Home) 
     let store = home.open().await;
     let request = request("alice", "web", 1);
     store.create_request(&request).await.unwrap();
-    let decide = |r: AccessRequest| {
+    let decide = |r: AccessRequest, _: &[Grant]| {
         let approved = r.approve(user_name("lead"), NOW, GrantId::generate(NOW));
         approved.map_err(|_| AuditFailed)
     };

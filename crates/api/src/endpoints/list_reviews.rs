@@ -1,0 +1,30 @@
+//! `GET /v1/reviews`. Reviews of uses of break-glass roles.
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing::on;
+use portcullis_control::Control;
+use portcullis_control::view::{ReviewView, ReviewsQuery};
+
+use crate::body::Asked;
+use crate::caller::Caller;
+use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::problem::Problem;
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    method: Method::Get,
+    path: "/v1/reviews",
+    summary: "reviews of uses of break-glass roles the caller may see",
+    right: Right::SignedIn,
+    weight: Weight::Light,
+    example: Example { target: "/v1/reviews?all=true", body: None },
+    route: |method| on(method, handle),
+};
+
+async fn handle(
+    State(control): State<Control>,
+    caller: Caller,
+    Asked(query): Asked<ReviewsQuery>,
+) -> Result<Json<Vec<ReviewView>>, Problem> {
+    Ok(Json(control.reviews(caller.who(), query).await?))
+}
