@@ -10,6 +10,7 @@ mod audit;
 mod changes;
 mod credentials;
 mod explain;
+mod factors;
 mod files;
 mod holds;
 mod locks;
@@ -78,6 +79,8 @@ enum Command {
     #[command(flatten)]
     Account(account::Account),
     #[command(flatten)]
+    Factors(factors::Factors),
+    #[command(flatten)]
     Access(access::Access),
     #[command(flatten)]
     Sessions(sessions::Sessions),
@@ -116,6 +119,7 @@ impl Cli {
             Command::SignIn(command) => command.run(&context).await,
             Command::SignIns(command) => command.run(&context).await,
             Command::Account(command) => command.run(&context).await,
+            Command::Factors(command) => command.run(&context).await,
             Command::Access(command) => command.run(&context).await,
             Command::Sessions(command) => command.run(&context).await,
             Command::Locks(command) => command.run(&context).await,

@@ -8,6 +8,7 @@ mod audit;
 pub(crate) mod doors;
 pub(crate) mod exports;
 pub(crate) mod outside;
+mod people;
 mod proofs;
 mod suggest;
 
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 use portcullis_control::SolverSettings;
 use portcullis_domain::parse_duration;
+use portcullis_gateway::SignInRules;
+use portcullis_identity::webauthn::RelyingParty;
 use portcullis_store::MasterKeySource;
 use serde::Deserialize;
 use thiserror::Error;
@@ -117,6 +120,9 @@ pub(crate) struct Config {
     pub(crate) audit: AuditConfig,
     /// The solver that proofs ask.
     pub(crate) solver: SolverSettings,
+    /// How people sign in. Where no origin is configured it names the port configured, which is not
+    /// the one listened on where that is 0.
+    pub(crate) sign_in: SignInRules,
 }
 
 impl Config {
@@ -173,7 +179,10 @@ impl Config {
         let exports = exports::exports(raw.audit.export, base)
             .map_err(|message| wrong("audit.export", message))?;
         let solver = raw.proofs.settings(base).map_err(|(key, message)| wrong(key, message))?;
+        let sign_in = people::rules(&raw.console, &raw.identity, raw.api.listen)
+            .map_err(|(key, message)| wrong(key, message))?;
         Ok(Self {
+            sign_in,
             audit,
             path: path.to_owned(),
             name: raw.node.name,
@@ -195,6 +204,13 @@ impl Config {
             exports,
             solver,
         })
+    }
+
+    /// Takes over the port that is listened on, where the console has no name of its own.
+    pub(crate) fn listens_at(&mut self, api: SocketAddr) {
+        if self.sign_in.relying_party == RelyingParty::localhost(self.api_listen.port()) {
+            self.sign_in.relying_party = RelyingParty::localhost(api.port());
+        }
     }
 
     /// Where the audit log is.
@@ -231,6 +247,7 @@ impl Config {
             ("audit.export", self.exports != new.exports),
             ("audit", self.audit != new.audit),
             ("proofs", self.solver != new.solver),
+            ("console and identity", self.sign_in != new.sign_in),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -262,6 +279,10 @@ struct Raw {
     audit: audit::RawAudit,
     #[serde(default)]
     proofs: proofs::RawProofs,
+    #[serde(default)]
+    console: people::RawConsole,
+    #[serde(default)]
+    identity: people::RawIdentity,
 }
 
 #[derive(Deserialize)]

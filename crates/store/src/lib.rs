@@ -12,6 +12,7 @@
 //! `Secret` and rests only sealed under the master key.
 
 mod changes;
+mod confirmations;
 mod credentials;
 mod database;
 mod error;
@@ -23,6 +24,7 @@ mod master_key;
 mod nodes;
 mod open;
 mod page;
+mod passkeys;
 mod pending_changes;
 mod requests;
 mod resources;
@@ -43,6 +45,7 @@ use tokio::sync::watch;
 
 use crate::database::Database;
 
+pub use confirmations::MAX_WAITING;
 pub use credentials::{AttemptScope, CredentialStatus, Totp};
 pub use database::UrlError;
 pub use error::{Cause, StoreError};
@@ -54,6 +57,7 @@ pub use master_key::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use nodes::Node;
 pub use open::OpenError;
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page};
+pub use passkeys::{Counted, MAX_CEREMONIES, MAX_PASSKEYS_PER_USER, Passkey};
 pub use pending_changes::MAX_OPEN_CHANGES;
 pub use requests::{
     CreateRequestError, MAX_PENDING_PER_USER, RequestFilter, RequestStateName, Transition,

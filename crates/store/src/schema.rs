@@ -18,7 +18,7 @@ const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Migration `n` (counted from 1) brings version `n - 1` to `n`. INVARIANT: append only.
 const MIGRATIONS: &[&[&str]] =
-    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION];
+    &[FIRST, HOLDS, EXPIRY_SAID, SEQUENCE, SUBJECTS, PENDING_CHANGES, SIGN_INS, RETENTION, FACTORS];
 
 const FIRST: &[&str] = &[
     // Who holds the master key now and who held it before; `check_value` recognises a key.
@@ -133,6 +133,25 @@ const RETENTION: &[&str] = &[
     "CREATE INDEX sessions_with_recordings ON sessions (environment, ended_at)
         WHERE recording_over_at IS NULL",
     "CREATE TABLE settled_times (node TEXT PRIMARY KEY, settled_at INT NOT NULL)",
+];
+
+/// Passkeys, what is open while one is used, and clients that wait for a factor proved elsewhere.
+const FACTORS: &[&str] = &[
+    "CREATE TABLE passkeys (credential BYTES PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        user_name TEXT NOT NULL, sign_count INT NOT NULL, used_at INT, document TEXT NOT NULL)",
+    "CREATE INDEX passkeys_by_user ON passkeys (user_name, id)",
+    "CREATE TABLE ceremonies (challenge BYTES PRIMARY KEY, expires_at INT NOT NULL,
+        document TEXT NOT NULL)",
+    "CREATE INDEX ceremonies_by_end ON ceremonies (expires_at)",
+    "CREATE TABLE confirmations (id TEXT PRIMARY KEY, user_name TEXT NOT NULL,
+        source TEXT NOT NULL, code TEXT NOT NULL, state TEXT NOT NULL, expires_at INT NOT NULL,
+        document TEXT NOT NULL)",
+    // INVARIANT: one person waits at one source for one code.
+    "CREATE UNIQUE INDEX confirmations_waiting ON confirmations (user_name, source)
+        WHERE state = 'waiting'",
+    "CREATE INDEX confirmations_by_end ON confirmations (expires_at)",
+    // Until when a person whose factors changed stays out of production.
+    "CREATE TABLE factor_waits (user_name TEXT PRIMARY KEY, until INT NOT NULL)",
 ];
 
 /// Why a database is not at this code's version.
