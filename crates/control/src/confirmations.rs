@@ -72,7 +72,8 @@ impl Control {
         code: &str,
     ) -> Result<(), ControlError> {
         let found = self.waiting_client(who, code).await?;
-        let why = "the person says that the client which waits for their second factor is not theirs";
+        let why =
+            "the person says that the client which waits for their second factor is not theirs";
         let event = self
             .event(who, Activity::Finding)
             .detail("finding", "confirmation_refused")

@@ -109,7 +109,9 @@ impl Control {
     ) -> Result<PlanView, ControlError> {
         let waiting = self.gateway().store().load_facts(self.gateway().now()).await?;
         if waiting.factor_waits.get(author) != Some(&until) {
-            let why = format!("`{author}` does not wait for this any more, or has changed another factor");
+            let why = format!(
+                "`{author}` does not wait for this any more, or has changed another factor"
+            );
             self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
             return Err(ControlError::new(ErrorKind::Conflict, "change_outdated", why));
         }

@@ -194,7 +194,8 @@ impl Control {
         self.must_be_active(who)?;
         let factors = self.factors_of(who.user().clone()).await?.factors;
         let named = |factor: &&FactorView| {
-            factor.id == id || (factor.id.starts_with(FactorId::PREFIX) && ends_with(&factor.id, id))
+            factor.id == id
+                || (factor.id.starts_with(FactorId::PREFIX) && ends_with(&factor.id, id))
         };
         let mut found = factors.iter().filter(named);
         let (Some(factor), None) = (found.next(), found.next()) else { return Err(no_factor(id)) };
@@ -248,7 +249,9 @@ impl Control {
             id: ChangeId::generate(now),
             author: user.clone(),
             digest: hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
-            why: format!("lets `{user}` into production before {until}, who has changed a factor: {what}"),
+            why: format!(
+                "lets `{user}` into production before {until}, who has changed a factor: {what}"
+            ),
             files: Vec::new(),
             prune: false,
             subject: ChangeSubject::Factors { until },

@@ -10,8 +10,8 @@ use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::canonical::to_canonical_json;
 use portcullis_domain::change::CHANGE_LIFETIME;
 use portcullis_domain::{
-    ChangeFile, ChangeId, ChangeState, ChangeSubject, ControlAction, Facts, PendingChange, Resource, ResourceKey,
-    Tier, UserName, format_duration,
+    ChangeFile, ChangeId, ChangeState, ChangeSubject, ControlAction, Facts, PendingChange,
+    Resource, ResourceKey, Tier, UserName, format_duration,
 };
 use portcullis_evidence::log::merkle::sha256;
 use portcullis_gateway::Authenticated;

@@ -108,9 +108,8 @@ impl SignInFlow {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, SignInError> {
         let name = guess.counted_for(user);
-        let count = |state: &mut Attempts| {
-            state.attempt(&PER_USER, now).map(|next| *state = next).err()
-        };
+        let count =
+            |state: &mut Attempts| state.attempt(&PER_USER, now).map(|next| *state = next).err();
         let store = self.gateway().store();
         let counted = store.update_attempts(AttemptScope::User, &name, now, count).await;
         counted.map_err(|error| SignInError::Unavailable(error.to_string()))

@@ -39,7 +39,13 @@ impl SignInFlow {
         {
             match totp::check(&secret, &code, self.gateway().now(), totp.last_used_step) {
                 TotpCheck::Accepted { step } => {
-                    if self.gateway().store().use_totp_step(user, step).await.map_err(unavailable)? {
+                    if self
+                        .gateway()
+                        .store()
+                        .use_totp_step(user, step)
+                        .await
+                        .map_err(unavailable)?
+                    {
                         self.take_back_attempt(user, Guess::Code).await?;
                         return Ok((Input::Totp(TotpCheck::Accepted { step }), FactorKind::Totp));
                     }

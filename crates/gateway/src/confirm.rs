@@ -16,13 +16,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use portcullis_domain::audit::Outcome;
 use portcullis_domain::confirmation::CONFIRMATION_LIFETIME;
 use portcullis_domain::user_code::CODE_RANDOM_BYTES;
 use portcullis_domain::{
     Confirmation, ConfirmationId, ConfirmationState, Factor, LockSubject, TargetName, UserCode,
     UserName,
 };
-use portcullis_domain::audit::Outcome;
 use portcullis_identity::login::Input;
 use portcullis_identity::random::{OsRandom, Random};
 use thiserror::Error;
@@ -136,9 +136,10 @@ impl Confirming {
         let snapshot = self.gateway.snapshot();
         let now = self.gateway.now();
         let enabled = snapshot.facts.users.get(&self.user).is_some_and(|user| !user.disabled);
-        let locked = snapshot.facts.locks.iter().any(|lock| {
-            lock.holds(now) && lock.subject == LockSubject::User(self.user.clone())
-        });
+        let locked =
+            snapshot.facts.locks.iter().any(|lock| {
+                lock.holds(now) && lock.subject == LockSubject::User(self.user.clone())
+            });
         match enabled && !locked && !self.gateway.stopping() {
             true => Ok(()),
             false => Err(ConfirmError::Ended),
@@ -229,8 +230,7 @@ impl SignInFlow {
         let id = ConfirmationId::generate(now);
         let code = new_code().ok_or_else(|| ConfirmError::Unavailable("no randomness".into()))?;
         let source = self.source();
-        let new =
-            Confirmation::begin(id, code, user.clone(), source, device, target.cloned(), now);
+        let new = Confirmation::begin(id, code, user.clone(), source, device, target.cloned(), now);
         let begun = gateway.store().begin_confirmation(&new).await;
         begun.map_err(|error| ConfirmError::Unavailable(error.to_string()))?;
         Ok(Confirming { gateway, id, code: new.code, user: new.user, source, settled: false })

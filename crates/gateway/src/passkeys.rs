@@ -156,10 +156,8 @@ impl Gateway {
             Proof::Code(code) => flow.check_code(who.user(), code).await?.1,
             Proof::Passkey(answer) => {
                 let challenge = answer.challenge()?;
-                let about = Ceremony::Prove {
-                    user: who.user().clone(),
-                    sign_in: sign_in.to_owned(),
-                };
+                let about =
+                    Ceremony::Prove { user: who.user().clone(), sign_in: sign_in.to_owned() };
                 if self.take(&challenge).await? != about {
                     return Err(PasskeyError::NotOpen);
                 }

@@ -12,9 +12,7 @@ use std::time::Duration;
 use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::{Access, FactorKind, Login, Secret, TargetName, Timestamp, UserName};
 use portcullis_identity::keys::{Certificate, HashAlg, PublicKey};
-use portcullis_identity::login::{
-    Ask, Input, Requirement, SignIn, SignatureCheck,
-};
+use portcullis_identity::login::{Ask, Input, Requirement, SignIn, SignatureCheck};
 use portcullis_identity::password::PasswordHash;
 use portcullis_identity::ssh_user::SshUser;
 use portcullis_identity::totp::TotpCheck;

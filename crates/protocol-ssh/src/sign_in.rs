@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_domain::{Login, Secret, TargetName};
-use portcullis_gateway::{
-    Asked, Authenticated, Confirming, Gateway, SignInError, SignInFlow,
-};
+use portcullis_gateway::{Asked, Authenticated, Confirming, Gateway, SignInError, SignInFlow};
 use russh::keys::{Certificate, PublicKey};
 use russh::server::{Auth, Response};
 use russh::{MethodKind, MethodSet};

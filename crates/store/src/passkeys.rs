@@ -66,7 +66,8 @@ impl Store {
     pub async fn add_passkey(&self, new: &Passkey) -> Result<(), StoreError> {
         let mut ordered = self.ordered().await?;
         let sql = "SELECT COUNT(*) FROM passkeys WHERE user_name = $1";
-        let known = ordered.tx.row(sql, args![&new.user]).await?.map_or(Ok(0), |row| row.count(0))?;
+        let known =
+            ordered.tx.row(sql, args![&new.user]).await?.map_or(Ok(0), |row| row.count(0))?;
         if known >= MAX_PASSKEYS_PER_USER {
             let why = format!("one person has at most {MAX_PASSKEYS_PER_USER}; remove one first");
             return Err(StoreError::invalid("another passkey", why));
@@ -74,8 +75,7 @@ impl Store {
         let sql = "INSERT INTO passkeys (credential, id, user_name, sign_count, used_at, document)
             VALUES ($1, $2, $3, $4, NULL, $5)";
         let count = i64::from(new.sign_count);
-        let arguments =
-            args![new.credential.as_slice(), &new.id, &new.user, count, document(new)?];
+        let arguments = args![new.credential.as_slice(), &new.id, &new.user, count, document(new)?];
         ordered.tx.execute(sql, arguments).await?;
         ordered.commit_quietly().await
     }

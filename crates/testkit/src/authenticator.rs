@@ -51,9 +51,9 @@ impl Authenticator {
 
     /// Answers `PublicKeyCredentialCreationOptionsJSON`.
     pub fn register(&mut self, options: &Value) -> Value {
-        self.user_handle = URL_SAFE_NO_PAD.decode(text(&options["user"]["id"])).unwrap();
+        self.user_handle = URL_SAFE_NO_PAD.decode(text(options.pointer("/user/id").unwrap())).unwrap();
         let client_data = self.client_data("webauthn.create", options);
-        let mut data = self.data(text(&options["rp"]["id"]), 0x40);
+        let mut data = self.data(text(options.pointer("/rp/id").unwrap()), 0x40);
         data.extend([0; 16]);
         data.extend(u16::try_from(self.credential_id.len()).unwrap().to_be_bytes());
         data.extend(&self.credential_id);

@@ -24,7 +24,9 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     weight: Weight::Light,
     example: Example {
         target: "/v1/session/passkey",
-        body: Some(r#"{"answer":{"id":"AA","response":{"clientDataJSON":"AA","authenticatorData":"AA","signature":"AA"}}}"#),
+        body: Some(
+            r#"{"answer":{"id":"AA","response":{"clientDataJSON":"AA","authenticatorData":"AA","signature":"AA"}}}"#,
+        ),
     },
     route: |method| on(method, handle),
 };

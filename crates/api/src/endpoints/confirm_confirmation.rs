@@ -17,7 +17,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "prove a factor for a client that waits",
     right: Right::SignedIn,
     weight: Weight::Light,
-    example: Example { target: "/v1/confirmations/BCDF-GHJK/confirm", body: Some(r#"{"code":"123456"}"#) },
+    example: Example {
+        target: "/v1/confirmations/BCDF-GHJK/confirm",
+        body: Some(r#"{"code":"123456"}"#),
+    },
     route: |method| on(method, handle),
 };
 

@@ -18,7 +18,12 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "register a passkey or security key",
     right: Right::SignedIn,
     weight: Weight::Light,
-    example: Example { target: "/v1/me/passkeys/confirm", body: Some(r#"{"name":"laptop","answer":{"id":"AA","response":{"clientDataJSON":"AA","attestationObject":"AA"}}}"#) },
+    example: Example {
+        target: "/v1/me/passkeys/confirm",
+        body: Some(
+            r#"{"name":"laptop","answer":{"id":"AA","response":{"clientDataJSON":"AA","attestationObject":"AA"}}}"#,
+        ),
+    },
     route: |method| on(method, handle),
 };
 
@@ -27,5 +32,8 @@ async fn handle(
     caller: Caller,
     Sent(body): Sent<ConfirmPasskeyBody>,
 ) -> Result<(StatusCode, Json<FactorView>), Problem> {
-    Ok((StatusCode::CREATED, Json(control.confirm_passkey(caller.who(), caller.token(), body).await?)))
+    Ok((
+        StatusCode::CREATED,
+        Json(control.confirm_passkey(caller.who(), caller.token(), body).await?),
+    ))
 }

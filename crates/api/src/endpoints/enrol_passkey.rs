@@ -17,7 +17,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "begin to register a passkey or security key",
     right: Right::SignedIn,
     weight: Weight::Light,
-    example: Example { target: "/v1/me/passkeys", body: Some(r#"{"kind":"passkey","proof":{"password":"correct horse battery staple"}}"#) },
+    example: Example {
+        target: "/v1/me/passkeys",
+        body: Some(r#"{"kind":"passkey","proof":{"password":"correct horse battery staple"}}"#),
+    },
     route: |method| on(method, handle),
 };
 

@@ -17,7 +17,12 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "sign in with what a passkey answered",
     right: Right::Anonymous,
     weight: Weight::Light,
-    example: Example { target: "/v1/login/passkey/finish", body: Some(r#"{"answer":{"id":"AA","response":{"clientDataJSON":"AA","authenticatorData":"AA","signature":"AA"}}}"#) },
+    example: Example {
+        target: "/v1/login/passkey/finish",
+        body: Some(
+            r#"{"answer":{"id":"AA","response":{"clientDataJSON":"AA","authenticatorData":"AA","signature":"AA"}}}"#,
+        ),
+    },
     route: |method| on(method, handle),
 };
 

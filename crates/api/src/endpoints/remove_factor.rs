@@ -17,7 +17,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "remove a factor",
     right: Right::SignedIn,
     weight: Weight::Light,
-    example: Example { target: "/v1/me/factors/fct-0198f0000000700080000000000000aa/remove", body: Some(r#"{"password":"correct horse battery staple"}"#) },
+    example: Example {
+        target: "/v1/me/factors/fct-0198f0000000700080000000000000aa/remove",
+        body: Some(r#"{"password":"correct horse battery staple"}"#),
+    },
     route: |method| on(method, handle),
 };
 

@@ -17,7 +17,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     summary: "name a passkey or security key",
     right: Right::SignedIn,
     weight: Weight::Light,
-    example: Example { target: "/v1/me/factors/fct-0198f0000000700080000000000000aa", body: Some(r#"{"name":"laptop"}"#) },
+    example: Example {
+        target: "/v1/me/factors/fct-0198f0000000700080000000000000aa",
+        body: Some(r#"{"name":"laptop"}"#),
+    },
     route: |method| on(method, handle),
 };
 

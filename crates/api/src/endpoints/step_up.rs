@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::on;
-use portcullis_control::{Carrier, Control};
 use portcullis_control::view::ProofBody;
+use portcullis_control::{Carrier, Control};
 
 use crate::body::Sent;
 use crate::caller::Caller;

@@ -9,10 +9,12 @@
 
 mod changes;
 mod client;
+mod confirmations;
 mod console;
 mod credentials;
 mod edge;
 mod erasure;
+mod factors;
 mod holds;
 mod invariants;
 mod map;

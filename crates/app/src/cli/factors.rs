@@ -84,7 +84,9 @@ impl Factors {
                 let path = path("/v1/me/factors/{}/remove", &[&id]);
                 client.tell(Method::POST, &path, Some(&body)).await?;
                 let done = serde_json::json!({"removed": id});
-                out.either(&done, |out| out.line("removed; `portcullis factors list` says what it means for production"))?;
+                out.either(&done, |out| {
+                    out.line("removed; `portcullis factors list` says what it means for production")
+                })?;
             }
             Self::Factors(FactorsCommand::Prove) => {
                 client.tell(Method::POST, "/v1/me/step-up", Some(&fresh_code()?)).await?;
@@ -103,8 +105,7 @@ impl Factors {
 pub(super) async fn proof(client: &Client) -> Result<ProofBody, Failure> {
     let me: WhoamiView = client.get("/v1/whoami").await?;
     let password = prompt::secret("password: ", PASSWORD_VARIABLE)?;
-    let mut body =
-        ProofBody { password: Some(password.expose().clone()), ..ProofBody::default() };
+    let mut body = ProofBody { password: Some(password.expose().clone()), ..ProofBody::default() };
     if !me.second_factors.is_empty() {
         let code = prompt::secret("present one-time or recovery code: ", CODE_VARIABLE)?;
         body.code = Some(code.expose().clone());

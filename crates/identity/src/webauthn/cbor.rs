@@ -116,7 +116,10 @@ impl<'a> Reader<'a> {
                 std::str::from_utf8(bytes).map(Item::Text).map_err(|_| CborError)
             }
             // The number of items is not believed: each is read before the next is thought of.
-            4 => (0..argument).map(|_| self.item(depth + 1)).collect::<Result<_, _>>().map(Item::Array),
+            4 => (0..argument)
+                .map(|_| self.item(depth + 1))
+                .collect::<Result<_, _>>()
+                .map(Item::Array),
             5 => self.map(argument, depth),
             _ => Err(CborError),
         }

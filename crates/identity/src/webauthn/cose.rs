@@ -28,7 +28,10 @@ pub(super) enum Key<'a> {
     /// A point, uncompressed (SEC 1, section 2.3.3).
     Es256([u8; 1 + 2 * COORDINATE_BYTES]),
     EdDsa(&'a [u8]),
-    Rs256 { modulus: &'a [u8], exponent: &'a [u8] },
+    Rs256 {
+        modulus: &'a [u8],
+        exponent: &'a [u8],
+    },
 }
 
 impl<'a> Key<'a> {
@@ -49,9 +52,8 @@ impl<'a> Key<'a> {
         let key = match (number(1), number(3), number(-1)) {
             (Some(2), Some(ES256), Some(1)) => {
                 let (x, y) = (coordinate(-2), coordinate(-3));
-                x.zip(y).and_then(|(x, y)| {
-                    [&[4][..], x, y].concat().try_into().ok().map(Self::Es256)
-                })
+                x.zip(y)
+                    .and_then(|(x, y)| [&[4][..], x, y].concat().try_into().ok().map(Self::Es256))
             }
             (Some(1), Some(EDDSA), Some(6)) => coordinate(-2).map(Self::EdDsa),
             (Some(3), Some(RS256), _) => {

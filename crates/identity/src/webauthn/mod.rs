@@ -53,7 +53,9 @@ pub enum WebauthnError {
     #[error("the browser answered another challenge; try again")]
     Challenge,
     /// It was made for another site.
-    #[error("this was made on `{origin}`, and passkeys count on `{expected}` only; open the console there")]
+    #[error(
+        "this was made on `{origin}`, and passkeys count on `{expected}` only; open the console there"
+    )]
     Origin {
         /// Where.
         origin: String,
@@ -279,7 +281,8 @@ impl RelyingParty {
             && map.named("fmt").and_then(cbor::Item::text).is_some()
             && matches!(map.named("attStmt"), Some(cbor::Item::Map(_)));
         let bytes = bytes.filter(|_| well_formed);
-        let data = AuthenticatorData::parse(bytes.ok_or(WebauthnError::Malformed("the attestation"))?)?;
+        let data =
+            AuthenticatorData::parse(bytes.ok_or(WebauthnError::Malformed("the attestation"))?)?;
         self.check_presence(&data, wanted == Wanted::Passkey)?;
         let new = data.attested.ok_or(WebauthnError::Malformed("the new credential"))?;
         if decode(&response.id, "the credential's id")? != new.credential_id {

@@ -10,7 +10,9 @@ const MAX_ORIGIN_BYTES: usize = 280;
 
 /// A text that is not an origin where passkeys work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{text}` is not the origin of a console; write `https://NAME`, or `http://localhost:PORT`")]
+#[error(
+    "`{text}` is not the origin of a console; write `https://NAME`, or `http://localhost:PORT`"
+)]
 pub struct OriginError {
     text: String,
 }
@@ -48,7 +50,8 @@ impl RelyingParty {
 
     /// A console on this machine, where no name is configured.
     pub fn localhost(port: u16) -> Self {
-        let origin = if port == 80 { "http://localhost".into() } else { format!("http://localhost:{port}") };
+        let origin =
+            if port == 80 { "http://localhost".into() } else { format!("http://localhost:{port}") };
         Self { id: "localhost".to_owned(), origin }
     }
 

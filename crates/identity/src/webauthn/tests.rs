@@ -24,7 +24,10 @@ fn parsed<T: serde::de::DeserializeOwned>(answer: Value) -> T {
     serde_json::from_value(answer).unwrap()
 }
 
-fn registered(authenticator: &mut Authenticator, wanted: Wanted) -> Result<Credential, WebauthnError> {
+fn registered(
+    authenticator: &mut Authenticator,
+    wanted: Wanted,
+) -> Result<Credential, WebauthnError> {
     let challenge = challenge(1);
     let options = site().creation_options(&user("alice"), &handle(), wanted, &[], &challenge);
     let answer: RegistrationResponse = parsed(authenticator.register(&options));
