@@ -68,7 +68,9 @@ impl From<SignInError> for ConfirmError {
         match error {
             SignInError::TooMany { retry_after } => Self::TooMany { retry_after },
             SignInError::Unavailable(why) => Self::Unavailable(why),
-            SignInError::Refused | SignInError::IdentityChanged => Self::Ended,
+            SignInError::Refused | SignInError::IdentityChanged | SignInError::Crowded => {
+                Self::Ended
+            }
         }
     }
 }
