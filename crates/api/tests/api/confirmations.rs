@@ -27,7 +27,7 @@ kind: Target
 metadata: {{name: asks-1}}
 spec:
   environment: asking
-  ssh: {{host: 127.0.0.1, logins: [deploy], host_keys: [{HOST_KEY}], credential: {{password: {{secret: x}}}}}}
+  ssh: {{host: 127.0.0.1, port: 2299, logins: [deploy], host_keys: [{HOST_KEY}], credential: {{password: {{secret: x}}}}}}
 "
     );
     Node::start_with(&more, &[]).await
