@@ -20,7 +20,6 @@ use std::time::Duration;
 use portcullis_control::SolverSettings;
 use portcullis_domain::parse_duration;
 use portcullis_gateway::SignInRules;
-use portcullis_identity::webauthn::RelyingParty;
 use portcullis_store::MasterKeySource;
 use serde::Deserialize;
 use thiserror::Error;
@@ -204,13 +203,6 @@ impl Config {
             exports,
             solver,
         })
-    }
-
-    /// Takes over the port that is listened on, where the console has no name of its own.
-    pub(crate) fn listens_at(&mut self, api: SocketAddr) {
-        if self.sign_in.relying_party == RelyingParty::localhost(self.api_listen.port()) {
-            self.sign_in.relying_party = RelyingParty::localhost(api.port());
-        }
     }
 
     /// Where the audit log is.

@@ -51,7 +51,8 @@ impl Authenticator {
 
     /// Answers `PublicKeyCredentialCreationOptionsJSON`.
     pub fn register(&mut self, options: &Value) -> Value {
-        self.user_handle = URL_SAFE_NO_PAD.decode(text(options.pointer("/user/id").unwrap())).unwrap();
+        self.user_handle =
+            URL_SAFE_NO_PAD.decode(text(options.pointer("/user/id").unwrap())).unwrap();
         let client_data = self.client_data("webauthn.create", options);
         let mut data = self.data(text(options.pointer("/rp/id").unwrap()), 0x40);
         data.extend([0; 16]);

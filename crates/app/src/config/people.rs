@@ -6,7 +6,7 @@ use portcullis_gateway::SignInRules;
 use portcullis_identity::webauthn::RelyingParty;
 use serde::Deserialize;
 
-use super::duration;
+use super::{Config, duration};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,4 +48,13 @@ pub(super) fn rules(
         rules.step_up = fresh;
     }
     Ok(rules)
+}
+
+impl Config {
+    /// Takes over the port that is listened on, where the console has no name of its own.
+    pub(crate) fn listens_at(&mut self, api: SocketAddr) {
+        if self.sign_in.relying_party == RelyingParty::localhost(self.api_listen.port()) {
+            self.sign_in.relying_party = RelyingParty::localhost(api.port());
+        }
+    }
 }

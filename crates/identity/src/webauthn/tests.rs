@@ -61,19 +61,20 @@ fn a_passkey_is_registered_and_signs_in() {
 
 #[test]
 fn what_was_not_signed_here_by_somebody_there_is_refused() {
-    let spoil: [(&dyn Fn(&mut Authenticator), WebauthnError); 5] = [
-        (&|a| a.present = false, WebauthnError::NotPresent),
-        (&|a| a.verifies = false, WebauthnError::NotVerified),
-        (&|a| a.relying_party = Some("evil.example".into()), WebauthnError::RelyingParty),
+    type Spoil = fn(&mut Authenticator);
+    let spoil: [(Spoil, WebauthnError); 5] = [
+        (|a| a.present = false, WebauthnError::NotPresent),
+        (|a| a.verifies = false, WebauthnError::NotVerified),
+        (|a| a.relying_party = Some("evil.example".into()), WebauthnError::RelyingParty),
         (
-            &|a| a.origin = "https://gate.example.com.evil.example".into(),
+            |a| a.origin = "https://gate.example.com.evil.example".into(),
             WebauthnError::Origin {
                 origin: "https://gate.example.com.evil.example".into(),
                 expected: ORIGIN.into(),
             },
         ),
         (
-            &|a| a.cross_origin = true,
+            |a| a.cross_origin = true,
             WebauthnError::Origin { origin: ORIGIN.into(), expected: ORIGIN.into() },
         ),
     ];
