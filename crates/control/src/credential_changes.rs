@@ -149,6 +149,8 @@ impl Control {
             revision: self.gateway().snapshot().facts.revision,
             changes: vec![change],
             reach: Vec::new(),
+            gains_in_production: false,
+            warnings: Vec::new(),
             not_separated: Vec::new(),
             proof: None,
         }

@@ -32,7 +32,8 @@ mod contract {
 }
 
 use contract::{
-    changes, credentials, durability, factors, faults, grants, holds, lifecycle, locks, requests, resources,
+    changes, credentials, durability, factors, faults, grants, holds, lifecycle, locks, requests,
+    resources,
 };
 use contract::{secrets, sequence, sessions, subjects};
 
