@@ -11,6 +11,7 @@ mod break_glass;
 mod changes;
 mod credentials;
 mod explain;
+mod factors;
 mod files;
 mod holds;
 mod locks;
@@ -79,6 +80,8 @@ enum Command {
     #[command(flatten)]
     Account(account::Account),
     #[command(flatten)]
+    Factors(factors::Factors),
+    #[command(flatten)]
     Access(access::Access),
     #[command(flatten)]
     BreakGlass(break_glass::BreakGlass),
@@ -119,6 +122,7 @@ impl Cli {
             Command::SignIn(command) => command.run(&context).await,
             Command::SignIns(command) => command.run(&context).await,
             Command::Account(command) => command.run(&context).await,
+            Command::Factors(command) => command.run(&context).await,
             Command::Access(command) => command.run(&context).await,
             Command::BreakGlass(command) => command.run(&context).await,
             Command::Sessions(command) => command.run(&context).await,

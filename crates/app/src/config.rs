@@ -9,6 +9,7 @@ pub(crate) mod doors;
 pub(crate) mod exports;
 pub(crate) mod notify;
 pub(crate) mod outside;
+mod people;
 mod proofs;
 mod suggest;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use portcullis_control::SolverSettings;
 use portcullis_domain::parse_duration;
+use portcullis_gateway::SignInRules;
 use portcullis_store::MasterKeySource;
 use serde::Deserialize;
 use thiserror::Error;
@@ -115,6 +117,9 @@ pub(crate) struct Config {
     pub(crate) audit: AuditConfig,
     /// The solver that proofs ask.
     pub(crate) solver: SolverSettings,
+    /// How people sign in. Where no origin is configured it names the port configured, which is not
+    /// the one listened on where that is 0.
+    pub(crate) sign_in: SignInRules,
 }
 
 impl Config {
@@ -174,7 +179,10 @@ impl Config {
         let told = notify::notify(raw.notify, base).map_err(|message| wrong("notify", message))?;
         exports.extend(told);
         let solver = raw.proofs.settings(base).map_err(|(key, message)| wrong(key, message))?;
+        let sign_in = people::rules(&raw.console, &raw.identity, raw.api.listen)
+            .map_err(|(key, message)| wrong(key, message))?;
         Ok(Self {
+            sign_in,
             audit,
             path: path.to_owned(),
             name: raw.node.name,
@@ -232,6 +240,7 @@ impl Config {
             ("audit.export", self.exports != new.exports),
             ("audit", self.audit != new.audit),
             ("proofs", self.solver != new.solver),
+            ("console and identity", self.sign_in != new.sign_in),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -265,6 +274,10 @@ struct Raw {
     audit: audit::RawAudit,
     #[serde(default)]
     proofs: proofs::RawProofs,
+    #[serde(default)]
+    console: people::RawConsole,
+    #[serde(default)]
+    identity: people::RawIdentity,
 }
 
 #[derive(Deserialize)]

@@ -143,6 +143,7 @@ impl Node {
         let gateway = Gateway::start(parts)
             .await
             .map_err(|error| Failure::because("what is in force cannot be read", &error))?;
+        gateway.set_rules(config.sign_in.clone());
         let settings = Settings {
             ssh_address: addresses.ssh,
             postgres_address: addresses.postgres,

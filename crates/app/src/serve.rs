@@ -32,10 +32,11 @@ pub(crate) struct Serve {
 impl Serve {
     /// Runs until a signal.
     pub(crate) async fn run(self, _context: &Context) -> Result<Outcome, Failure> {
-        let config = read(&self.config.config)?;
+        let mut config = read(&self.config.config)?;
         let level = log::install(&config.log_level, config.log_format)?;
         let listeners = Listeners::bind(&config).await?;
         let (ssh, api) = (listeners.ssh_address()?, listeners.api_address()?);
+        config.listens_at(api);
         let advertised = config.ssh_advertise.clone().unwrap_or_else(|| reachable(ssh));
         let postgres = listeners.postgres_address()?;
         let addresses = Addresses {

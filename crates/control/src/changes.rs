@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::{ChangeId, ChangeState, ControlAction, PendingChange};
+use portcullis_domain::{ChangeId, ChangeState, ChangeSubject, ControlAction, PendingChange};
 use portcullis_gateway::Authenticated;
 use portcullis_store::{MAX_PAGE, Page};
 
@@ -51,7 +51,10 @@ impl Control {
         self.must_hold(who, ControlAction::ReadResources, Activity::AuditRead).await?;
         let change = self.find_change(id).await?;
         let mut noted = self.noted(who, &change);
-        if change.open(self.gateway().now()) && forgets(&change).is_none() {
+        let about_resources = change.subject == ChangeSubject::Resources;
+        noted.is_current = !about_resources;
+        let open = change.open(self.gateway().now());
+        if about_resources && open && forgets(&change).is_none() {
             let proposal = self.propose(who, body(&change)).await?;
             noted.is_current = proposal.guard.digest == change.digest;
             noted.plan = Some(view(&proposal, proposal.revision));
@@ -68,10 +71,9 @@ impl Control {
         who: &Authenticated,
         id: &str,
     ) -> Result<PlanView, ControlError> {
-        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
-        let change = self.find_change(id).await?;
-        let event =
-            self.event(who, Activity::ResourceApply).detail("change", change.id.to_string());
+        let change = self.change_to_decide(who, id).await?;
+        let activity = activity_of(&change);
+        let event = self.event(who, activity).detail("change", change.id.to_string());
         if let Some(subject) = forgets(&change) {
             let why =
                 format!("run `portcullis audit forget {subject}` to agree that it is forgotten");
@@ -82,6 +84,9 @@ impl Control {
         if let Err(error) = change.clone().approve(who.user().clone(), now) {
             self.audit(event.outcome(Outcome::Refused(error.to_string()))).await?;
             return Err(error.into());
+        }
+        if change.subject != ChangeSubject::Resources {
+            return self.approve_credentials(who, change, event).await;
         }
         let proposal = self.propose(who, body(&change)).await?;
         if proposal.guard.digest != change.digest {
@@ -108,11 +113,10 @@ impl Control {
         id: &str,
         body: ReasonBody,
     ) -> Result<NotedChangeView, ControlError> {
-        self.must_hold(who, ControlAction::ApplyResources, Activity::ResourceApply).await?;
         let why = reason(&body.reason)?;
-        let change = self.find_change(id).await?;
+        let change = self.change_to_decide(who, id).await?;
         let event = self
-            .event(who, Activity::ResourceApply)
+            .event(who, activity_of(&change))
             .detail("change", change.id.to_string())
             .detail("denied", true)
             .detail("reason", why.clone());
@@ -121,6 +125,21 @@ impl Control {
         let decide = |change: PendingChange| change.deny(by, why, now);
         let denied = self.gateway().store().decide_change(change.id, decide).await?;
         Ok(self.noted(who, &denied))
+    }
+
+    /// A change the caller has the right to decide. Whoever has none of the rights learns nothing.
+    async fn change_to_decide(
+        &self,
+        who: &Authenticated,
+        id: &str,
+    ) -> Result<PendingChange, ControlError> {
+        if !self.holds(who, ControlAction::ManageCredentials) {
+            let right = ControlAction::ApplyResources;
+            self.must_hold(who, right, Activity::ResourceApply).await?;
+        }
+        let change = self.find_change(id).await?;
+        self.must_hold(who, right_for(&change), activity_of(&change)).await?;
+        Ok(change)
     }
 
     fn noted(&self, who: &Authenticated, change: &PendingChange) -> NotedChangeView {
@@ -145,7 +164,7 @@ impl Control {
             can_decide: change.open(now)
                 && forgets(change).is_none()
                 && change.author != *who.user()
-                && self.holds(who, ControlAction::ApplyResources),
+                && self.holds(who, right_for(change)),
             is_current: false,
             plan: None,
         }
@@ -165,6 +184,24 @@ impl Control {
             (Some(_), Some(_)) => Err(ControlError::invalid("give more of the change's id")),
             (None, _) => Err(ControlError::not_found(format!("change `{}`", id.escape_debug()))),
         }
+    }
+}
+
+/// What deciding a change takes.
+fn right_for(change: &PendingChange) -> ControlAction {
+    match change.subject {
+        ChangeSubject::Resources => ControlAction::ApplyResources,
+        ChangeSubject::Factors { .. } | ChangeSubject::Reset { .. } => {
+            ControlAction::ManageCredentials
+        }
+    }
+}
+
+/// What a change is in the log.
+fn activity_of(change: &PendingChange) -> Activity {
+    match change.subject {
+        ChangeSubject::Resources => Activity::ResourceApply,
+        ChangeSubject::Factors { .. } | ChangeSubject::Reset { .. } => Activity::CredentialChange,
     }
 }
 

@@ -170,6 +170,7 @@ pub(crate) fn only(facts: &Facts, user: &UserName, target: &TargetName) -> Facts
         policies: std::collections::BTreeMap::new(),
         invariants: std::collections::BTreeMap::new(),
         separations: facts.separations.clone(),
+        factor_waits: facts.factor_waits.clone(),
         grants: facts
             .grants
             .get(user)

@@ -9,7 +9,8 @@ use portcullis_domain::audit::{Activity, Event, Outcome};
 use portcullis_domain::change::CHANGE_LIFETIME;
 use portcullis_domain::hold::{Evidence, Hold, HoldScope};
 use portcullis_domain::{
-    ChangeId, ChangeState, ControlAction, PendingChange, SubjectId, UserName, format_duration,
+    ChangeId, ChangeState, ChangeSubject, ControlAction, PendingChange, SubjectId, UserName,
+    format_duration,
 };
 use portcullis_gateway::Authenticated;
 use portcullis_store::{ForgetError, SubjectState};
@@ -88,6 +89,7 @@ impl Control {
             why: why.clone(),
             files: Vec::new(),
             prune: false,
+            subject: ChangeSubject::Resources,
             at: now,
             state: ChangeState::Pending,
         };

@@ -3,17 +3,16 @@
 use std::net::IpAddr;
 
 use portcullis_domain::audit::{Activity, Outcome};
-use portcullis_domain::{ControlAction, GrantEnd, Secret, UserName};
-use portcullis_gateway::{Authenticated, Carrier, EndReason, HasherError, SignInError, SignInFor};
+use portcullis_domain::{ControlAction, Secret, UserName};
+use portcullis_gateway::{Authenticated, Carrier, HasherError, Issued, SignInError, SignInFor};
 use portcullis_identity::keys::PublicKey;
 use portcullis_identity::random::OsRandom;
 use portcullis_identity::recovery;
 use portcullis_identity::totp::{TotpCheck, TotpSecret, check};
 
-use crate::right::{reason, user_name};
 use crate::view::{
-    ConfirmBody, FactorBody, LoginBody, LoginView, PasswordBody, RecoveryCodesView, ResetBody,
-    RoleView, TotpView, WhoamiView,
+    ChallengeView, ConfirmBody, FinishPasskeyLoginBody, LoginBody, LoginView, PasskeyLoginBody,
+    PasswordBody, ProofBody, RecoveryCodesView, RoleView, TotpView, WhoamiView,
 };
 use crate::{Control, ControlError, ErrorKind};
 
@@ -53,27 +52,72 @@ impl Control {
         source: IpAddr,
         client: Option<String>,
     ) -> Result<LoginView, ControlError> {
-        let key = body.public_key.as_deref().map(PublicKey::from_openssh).transpose();
-        let key = key.map_err(|_| {
+        let wanted = self.for_a_program(body.public_key.as_deref(), body.tls_public_key, client)?;
+        let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
+        let issued = self.sign_in(typed, source, wanted).await?;
+        Ok(self.logged_in(&issued))
+    }
+
+    /// Begins a sign-in with a passkey: as whoever has one, or as its person's second factor.
+    pub async fn begin_passkey_login(
+        &self,
+        body: PasskeyLoginBody,
+        source: IpAddr,
+    ) -> Result<ChallengeView, ControlError> {
+        let named = match (body.user, body.password) {
+            (None, None) => None,
+            (Some(user), Some(password)) => {
+                let user = UserName::new(&user).map_err(|_| SignInError::Refused)?;
+                Some((user, Secret::new(password)))
+            }
+            _ => {
+                let why = "give both the name and the password, or neither";
+                return Err(ControlError::invalid(why));
+            }
+        };
+        let public_key = self.gateway().begin_passkey_sign_in(named, source).await?;
+        Ok(ChallengeView { public_key })
+    }
+
+    /// Signs in a program with what a browser answered.
+    pub async fn finish_passkey_login(
+        &self,
+        body: FinishPasskeyLoginBody,
+        source: IpAddr,
+        client: Option<String>,
+    ) -> Result<LoginView, ControlError> {
+        let wanted = self.for_a_program(body.public_key.as_deref(), None, client)?;
+        let issued = self.gateway().finish_passkey_sign_in(&body.answer, source, wanted).await?;
+        Ok(self.logged_in(&issued))
+    }
+
+    /// A sign-in whose token a program keeps, with a certificate for the key on this line.
+    fn for_a_program(
+        &self,
+        key: Option<&str>,
+        tls_key: Option<String>,
+        client: Option<String>,
+    ) -> Result<SignInFor, ControlError> {
+        let key = key.map(PublicKey::from_openssh).transpose().map_err(|_| {
             ControlError::invalid("the public key is not in OpenSSH format (`ssh-ed25519 AAAA...`)")
         })?;
         let lifetime = self.settings().sign_in_lifetime;
-        let tls_key = body.tls_public_key;
         let carrier = Carrier::Bearer;
-        let wanted = SignInFor { carrier, lifetime, idle: None, client, key, tls_key };
-        let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
-        let issued = self.sign_in(typed, source, wanted).await?;
-        Ok(LoginView {
+        Ok(SignInFor { carrier, lifetime, idle: None, client, key, tls_key })
+    }
+
+    fn logged_in(&self, issued: &Issued) -> LoginView {
+        LoginView {
             user: issued.who.user().clone(),
             token: issued.token.expose().clone(),
             expires: issued.expires,
-            certificate: issued.certificate,
-            tls_certificate: issued.tls_certificate,
+            certificate: issued.certificate.clone(),
+            tls_certificate: issued.tls_certificate.clone(),
             tls_authority: self.gateway().tls_authority().certificate_pem(),
             postgres_address: self.settings().postgres_address.clone(),
             gate_host_key: self.settings().gate_host_key.clone(),
             ssh_address: self.settings().ssh_address.clone(),
-        })
+        }
     }
 
     /// Who the caller is and what they hold.
@@ -86,6 +130,9 @@ impl Control {
         }
         if status.recovery_codes_left > 0 {
             second_factors.push("recovery_codes".to_owned());
+        }
+        if status.passkeys > 0 {
+            second_factors.push("passkeys".to_owned());
         }
         let roles = snapshot.facts.roles_of(who.user());
         Ok(WhoamiView {
@@ -126,10 +173,11 @@ impl Control {
     pub async fn enrol_totp(
         &self,
         who: &Authenticated,
-        body: FactorBody,
+        token: &str,
+        body: ProofBody,
     ) -> Result<TotpView, ControlError> {
         self.must_be_active(who)?;
-        self.prove_again(who, body.password, body.code).await?;
+        self.prove_who(who, token, body).await?;
         let secret = TotpSecret::generate(&mut OsRandom).map_err(ControlError::unavailable)?;
         self.audit(self.event(who, Activity::CredentialChange).detail("what", "totp begun"))
             .await?;
@@ -161,21 +209,21 @@ impl Control {
             return Err(ControlError::invalid(why));
         };
         self.audit(event).await?;
-        if store.confirm_pending_totp(who.user(), step, now).await? {
-            Ok(())
-        } else {
-            Err(missing())
+        if !store.confirm_pending_totp(who.user(), step, now).await? {
+            return Err(missing());
         }
+        self.factors_changed(who, "one-time codes set up").await
     }
 
     /// New recovery codes in place of the old ones.
     pub async fn recovery_codes(
         &self,
         who: &Authenticated,
-        body: FactorBody,
+        token: &str,
+        body: ProofBody,
     ) -> Result<RecoveryCodesView, ControlError> {
         self.must_be_active(who)?;
-        self.prove_again(who, body.password, body.code).await?;
+        self.prove_who(who, token, body).await?;
         let new =
             recovery::generate(who.user(), &mut OsRandom).map_err(ControlError::unavailable)?;
         let event = self.event(who, Activity::CredentialChange).detail("what", "recovery codes");
@@ -183,80 +231,15 @@ impl Control {
         let hashes: Vec<String> = new.hashes.iter().map(ToString::to_string).collect();
         let now = self.gateway().now();
         self.gateway().store().put_recovery_codes(who.user(), &hashes, now).await?;
+        self.factors_changed(who, "new recovery codes").await?;
         Ok(RecoveryCodesView {
             codes: new.codes.iter().map(|code| code.expose().clone()).collect(),
         })
     }
 
-    /// Gives another person a temporary password and takes their second factor away.
-    ///
-    /// Never oneself: an administrator who lost a factor needs another one.
-    pub async fn reset_credentials(
-        &self,
-        who: &Authenticated,
-        user: &str,
-        body: ResetBody,
-    ) -> Result<(), ControlError> {
-        self.must_hold(who, ControlAction::ManageCredentials, Activity::CredentialChange).await?;
-        let user = user_name(user)?;
-        let why = reason(&body.reason)?;
-        let event = self
-            .event(who, Activity::CredentialChange)
-            .detail("what", "reset")
-            .person("of", &user)
-            .detail("reason", why);
-        if user == *who.user() {
-            return self.refuse(event, "nobody resets their own credentials").await;
-        }
-        if !self.gateway().snapshot().facts.users.contains_key(&user) {
-            return Err(ControlError::not_found(format!("user `{user}`")));
-        }
-        self.must_have_settled_factor(who, event.clone()).await?;
-        let hash = self.gateway().hasher().hash(Secret::new(body.password)).await?;
-        self.audit(event).await?;
-        let now = self.gateway().now();
-        let store = self.gateway().store();
-        store.remove_totp(&user).await?;
-        store.set_password_hash(&user, hash.as_str(), now).await?;
-        store.revoke_sign_ins_of(&user, now).await?;
-        self.end_access_of(who, &user).await
-    }
-
-    /// Ends a person's grants and live sessions: whoever signs in next as them begins with nothing.
-    async fn end_access_of(
-        &self,
-        who: &Authenticated,
-        user: &UserName,
-    ) -> Result<(), ControlError> {
-        const WHY: &str = "the credentials were reset";
-        // The store is asked, not the snapshot: a grant may have come in since.
-        let now = self.gateway().now();
-        let facts = self.gateway().store().load_facts(now).await?;
-        for grant in facts.grants.get(user).into_iter().flatten() {
-            let event = self
-                .event(who, Activity::GrantRevoke)
-                .target(&grant.target)
-                .detail("grant", grant.id.to_string())
-                .person("of", user)
-                .detail("reason", WHY);
-            self.audit(event).await?;
-            let end = GrantEnd { at: now, by: who.user().clone(), reason: WHY.to_owned() };
-            let _ended_or_over = self.gateway().store().revoke_grant(grant.id, end).await?;
-        }
-        self.gateway().refresh().await?;
-        for session in self.gateway().live_sessions() {
-            if session.user == *user
-                && let Some(live) = self.gateway().live_session(session.id)
-            {
-                live.end(EndReason::Revoked(WHY.to_owned()));
-            }
-        }
-        Ok(())
-    }
-
     /// Proves password and, where one is set up, second factor once more, with the same limits as
     /// signing in.
-    async fn prove_again(
+    pub(crate) async fn prove_again(
         &self,
         who: &Authenticated,
         password: String,

@@ -8,7 +8,7 @@ use portcullis_domain::{ControlAction, UserName};
 use portcullis_gateway::Authenticated;
 use portcullis_policy::control::{ControlDecision, allowed};
 
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, ErrorKind};
 
 /// How long a second factor must have been set up before its owner decides for others.
 pub(crate) const FACTOR_SETTLES: Duration = Duration::from_secs(24 * 3600);
@@ -81,10 +81,24 @@ impl Control {
         who: &Authenticated,
         event: Event,
     ) -> Result<(), ControlError> {
-        let proved = who.authentication().second_factor_at().is_some();
+        let proved_at = who.authentication().second_factor_at();
+        let proved = proved_at.is_some();
         let status = self.gateway().store().credential_status(who.user()).await?;
+        let passkeys = self.gateway().store().passkeys(who.user()).await?;
         let now = self.gateway().now();
-        let settled = status.totp_confirmed_at.is_some_and(|at| now.since(at) >= FACTOR_SETTLES);
+        // The newest counts: one that was added an hour ago could be somebody else's.
+        let set_up = passkeys.iter().map(|passkey| passkey.created_at);
+        let newest = set_up.chain(status.totp_confirmed_at).max();
+        let settled = newest.is_some_and(|at| now.since(at) >= FACTOR_SETTLES);
+        let fresh = self.gateway().rules().step_up;
+        if settled && proved_at.is_some_and(|at| now.since(at) > fresh) {
+            let why = format!(
+                "this needs a second factor proved within {}; prove one again with `portcullis factors prove`",
+                portcullis_domain::format_duration(fresh)
+            );
+            self.audit(event.outcome(Outcome::Refused(why.clone()))).await?;
+            return Err(ControlError::new(ErrorKind::Forbidden, "step_up_required", why));
+        }
         let why = match (proved, settled) {
             (true, true) => return Ok(()),
             (false, _) => {

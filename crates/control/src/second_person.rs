@@ -10,8 +10,8 @@ use portcullis_domain::audit::{Activity, Outcome};
 use portcullis_domain::canonical::to_canonical_json;
 use portcullis_domain::change::CHANGE_LIFETIME;
 use portcullis_domain::{
-    ChangeFile, ChangeId, ChangeState, ControlAction, Facts, PendingChange, Resource, ResourceKey,
-    Tier, UserName, format_duration,
+    ChangeFile, ChangeId, ChangeState, ChangeSubject, ControlAction, Facts, PendingChange,
+    Resource, ResourceKey, Tier, UserName, format_duration,
 };
 use portcullis_evidence::log::merkle::sha256;
 use portcullis_gateway::Authenticated;
@@ -98,9 +98,11 @@ impl Control {
             .map_err(|error| ControlError { message: format!("{why}; {error}"), ..error })?;
         let now = self.gateway().now();
         let open = self.gateway().store().open_changes(now).await?;
-        let first = open
-            .into_iter()
-            .find(|change| change.digest == guard.digest && change.author != *who.user());
+        let first = open.into_iter().find(|change| {
+            change.subject == ChangeSubject::Resources
+                && change.digest == guard.digest
+                && change.author != *who.user()
+        });
         if let (None, Some(first)) = (&guard.own_gain, first) {
             // It is good once, also when the same state comes again.
             self.settle_change(who, first.id).await?;
@@ -117,6 +119,7 @@ impl Control {
                 .map(|file| ChangeFile { name: file.name.clone(), text: file.text.clone() })
                 .collect(),
             prune: body.prune,
+            subject: ChangeSubject::Resources,
             at: now,
             state: ChangeState::Pending,
         };

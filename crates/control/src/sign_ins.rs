@@ -10,7 +10,8 @@ use portcullis_gateway::{
 use portcullis_identity::token::Token;
 
 use crate::access::ends_with;
-use crate::view::{CodeBody, SessionBody, SignInRow, WebSessionView};
+use crate::factors::{proof, sign_in_of};
+use crate::view::{PasskeySessionBody, ProofBody, SessionBody, SignInRow, WebSessionView};
 use crate::{Control, ControlError, ErrorKind};
 
 /// A browser's sign-in: what it may read, and the token that goes into a cookie and nowhere else.
@@ -58,7 +59,7 @@ impl Control {
             SignedIn::SecondFactorRequired => Err(ControlError::new(
                 ErrorKind::SecondFactorRequired,
                 "second_factor_required",
-                "a one-time code is needed as well",
+                "a one-time code or a passkey is needed as well",
             )),
         }
     }
@@ -72,23 +73,45 @@ impl Control {
         source: IpAddr,
         client: Option<String>,
     ) -> Result<WebSession, ControlError> {
-        let wanted = SignInFor {
+        let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
+        let issued = self.sign_in(typed, source, self.for_a_browser(client)).await?;
+        self.end_held(held, source).await?;
+        Ok(web_session(issued))
+    }
+
+    /// Signs in a browser with what a passkey answered; `held` as in [`Control::begin_web_session`].
+    pub async fn begin_passkey_session(
+        &self,
+        body: PasskeySessionBody,
+        held: Option<&str>,
+        source: IpAddr,
+        client: Option<String>,
+    ) -> Result<WebSession, ControlError> {
+        let wanted = self.for_a_browser(client);
+        let issued = self.gateway().finish_passkey_sign_in(&body.answer, source, wanted).await?;
+        self.end_held(held, source).await?;
+        Ok(web_session(issued))
+    }
+
+    fn for_a_browser(&self, client: Option<String>) -> SignInFor {
+        SignInFor {
             carrier: Carrier::Cookie,
             lifetime: self.settings().sign_in_lifetime,
             idle: Some(self.settings().sign_in_idle),
             client,
             key: None,
             tls_key: None,
-        };
-        let typed = (body.user, Secret::new(body.password), body.code.map(Secret::new));
-        let issued = self.sign_in(typed, source, wanted).await?;
+        }
+    }
+
+    async fn end_held(&self, held: Option<&str>, source: IpAddr) -> Result<(), ControlError> {
         if let Some(held) = held
             && let Ok(before) =
                 self.presented(held, Carrier::Cookie, source, Presence::Listens).await
         {
             self.logout(&before.who, held).await?;
         }
-        Ok(web_session(issued))
+        Ok(())
     }
 
     /// Proves a second factor for the browser's sign-in; another cookie takes the place of this one.
@@ -96,10 +119,12 @@ impl Control {
         &self,
         who: &Authenticated,
         token: &str,
-        body: CodeBody,
+        body: ProofBody,
     ) -> Result<WebSession, ControlError> {
         self.must_be_active(who)?;
-        Ok(web_session(self.gateway().raise_sign_in(who, token, Secret::new(body.code)).await?))
+        let proof = proof(body)?;
+        let sign_in = sign_in_of(token);
+        Ok(web_session(self.gateway().raise_sign_in(who, token, &sign_in, proof).await?))
     }
 
     /// Ends the caller's token.

@@ -1,8 +1,9 @@
-//! Changes of resources that wait for a second person, as a state machine.
+//! Changes of resources, factors and credentials that wait for a second person, as a state machine.
 //!
 //! What somebody proposed flows in with what exactly it changes (a digest over everything before and
 //! after); a decision by somebody else flows out. Nothing here knows what is in the files.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,10 +31,45 @@ pub struct PendingChange {
     pub files: Vec<ChangeFile>,
     /// Whether resources the files do not have are removed.
     pub prune: bool,
+    /// What it is about, where that is not resources.
+    #[serde(default)]
+    pub subject: ChangeSubject,
     /// When it was proposed.
     pub at: Timestamp,
     /// Where it stands.
     pub state: ChangeState,
+}
+
+/// What a change is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "about")]
+pub enum ChangeSubject {
+    /// The resources in the files.
+    #[default]
+    Resources,
+    /// The author changed their own second factors and would like to be let into production before
+    /// the wait is over.
+    Factors {
+        /// When the wait would be over; another one means other factors.
+        until: Timestamp,
+    },
+    /// Somebody's credentials are reset.
+    Reset {
+        /// Whose.
+        user: UserName,
+        /// What their temporary password is checked with.
+        password: PasswordRecord,
+    },
+}
+
+/// A hashed password on its way to where it is kept. Not printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordRecord(pub String);
+
+impl fmt::Debug for PasswordRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordRecord(..)")
+    }
 }
 
 /// A file of resources in a change.
@@ -172,6 +208,7 @@ mod tests {
             why: "moves a target".into(),
             files: Vec::new(),
             prune: false,
+            subject: ChangeSubject::Resources,
             at: NOW,
             state: ChangeState::Pending,
         }

@@ -120,6 +120,11 @@ pub enum Denial {
         /// Why, as its author wrote.
         reason: String,
     },
+    /// Their second factors changed a short while ago, and nobody else has agreed to it yet.
+    FactorChanged {
+        /// Until when they stay out of production.
+        until: Timestamp,
+    },
     /// The login is not one of the target's, or none was named where there are several.
     Login {
         /// The logins the user may use.
@@ -160,6 +165,10 @@ impl fmt::Display for Denial {
             Self::Locked { lock, subject, reason } => {
                 write!(f, "{subject} is locked by {lock}: {}", reason.escape_debug())
             }
+            Self::FactorChanged { until } => write!(
+                f,
+                "the second factors changed, and nobody else has confirmed it: no production until {until}"
+            ),
             Self::Login { choices } => write!(
                 f,
                 "the login is not allowed or not named; choose one of: {}",
@@ -188,6 +197,9 @@ impl Denial {
                 format!("your role allows it only {}", unmet.join(", or "))
             }
             Self::TooLong => "the command, path or destination is too long".into(),
+            Self::FactorChanged { until } => format!(
+                "your second factors changed: production opens again at {until}, or when an administrator confirms the change (`portcullis changes`)"
+            ),
             _ => "access denied; ask your administrator which role allows it (`portcullis why` explains)".into(),
         }
     }

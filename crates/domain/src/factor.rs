@@ -25,12 +25,21 @@ pub enum FactorKind {
     Totp,
     /// A single-use recovery code.
     RecoveryCode,
+    /// A signature by a registered WebAuthn credential; somebody was there to touch it.
+    SecurityKey,
+    /// The same, and the authenticator verified who was there: two factors in one.
+    Passkey,
 }
 
 impl FactorKind {
+    /// Whether this counts as a first factor.
+    pub const fn is_first(self) -> bool {
+        !self.is_second() || matches!(self, Self::Passkey)
+    }
+
     /// Whether this counts as the second factor.
     pub const fn is_second(self) -> bool {
-        matches!(self, Self::Totp | Self::RecoveryCode)
+        matches!(self, Self::Totp | Self::RecoveryCode | Self::SecurityKey | Self::Passkey)
     }
 
     /// The name in the log and in policies.
@@ -43,6 +52,8 @@ impl FactorKind {
             Self::Token => "token",
             Self::Totp => "totp",
             Self::RecoveryCode => "recovery_code",
+            Self::SecurityKey => "security_key",
+            Self::Passkey => "passkey",
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Facts {
     pub grants: BTreeMap<UserName, Vec<Grant>>,
     /// Locks that have not been lifted.
     pub locks: Vec<Lock>,
+    /// Until when people whose second factors changed stay out of production.
+    pub factor_waits: BTreeMap<UserName, Timestamp>,
 }
 
 impl Facts {
@@ -112,6 +114,11 @@ impl Facts {
     pub fn with_inherited(&self, role: &RoleName) -> BTreeSet<RoleName> {
         let found = with_inherited(role, |name| self.roles.get(name).map(|role| &role.inherits));
         found.into_iter().cloned().collect()
+    }
+
+    /// Until when this person stays out of production because their second factors changed, if so.
+    pub fn factor_wait(&self, user: &UserName, now: Timestamp) -> Option<Timestamp> {
+        self.factor_waits.get(user).copied().filter(|until| now < *until)
     }
 
     /// Grants of a user on a target in force at `now`.

@@ -121,6 +121,14 @@ id!(
     /// A sign-in to Portcullis itself: a token or a cookie.
     SignInId, "sgn"
 );
+id!(
+    /// A client that waits for its person to prove a second factor elsewhere.
+    ConfirmationId, "cfm"
+);
+id!(
+    /// A passkey or security key of somebody's.
+    FactorId, "fct"
+);
 
 id!(
     /// The review of a use of a break-glass role.

@@ -15,6 +15,7 @@ pub mod break_glass;
 pub mod canonical;
 pub mod change;
 pub mod conditions;
+pub mod confirmation;
 pub mod database;
 pub mod decision;
 pub mod entry;
@@ -35,12 +36,14 @@ pub mod separation;
 pub mod target;
 pub mod time;
 pub mod user;
+pub mod user_code;
 
 pub use action::{Action, ActionKind};
 pub use approval::{ApprovalRule, Threshold};
 pub use break_glass::{BreakGlass, BreakGlassError, Review, ReviewError, ReviewState};
-pub use change::{ChangeFile, ChangeState, PendingChange};
+pub use change::{ChangeFile, ChangeState, ChangeSubject, PendingChange};
 pub use conditions::Conditions;
+pub use confirmation::{Confirmation, ConfirmationState};
 pub use database::{DatabaseAct, PostgresCredential, PostgresTarget, PostgresTls};
 pub use decision::{Decision, Denial, Query, Recording, Terms};
 pub use environment::{Access, Environment, Escalation, Recordings, RequestTerms, Tier};
@@ -49,7 +52,8 @@ pub use facts::Facts;
 pub use grant::{Grant, GrantEnd, GrantSource};
 pub use hold::{Hold, HoldScope};
 pub use id::{
-    ChangeId, EventId, GrantId, HoldId, LockId, RequestId, ReviewId, SessionId, SignInId, SubjectId,
+    ChangeId, ConfirmationId, EventId, FactorId, GrantId, HoldId, LockId, RequestId, ReviewId,
+    SessionId, SignInId, SubjectId,
 };
 pub use invariant::{Excepted, Exception, Invariant, Never};
 pub use lock::{Lock, LockSubject};
@@ -62,3 +66,4 @@ pub use separation::{SeparationMode, SeparationOfDuties};
 pub use target::{Protocol, SshCredential, SshTarget, Target};
 pub use time::{Timestamp, format_duration, parse_duration};
 pub use user::User;
+pub use user_code::UserCode;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use portcullis_domain::audit::Outcome;
 use portcullis_domain::{Timestamp, UserName};
 use portcullis_identity::limit::{Attempts, PER_SOURCE, PER_USER, RateTable, Source, Verdict};
-use portcullis_identity::login::{Input, SignatureCheck, TokenCheck};
+use portcullis_identity::login::{Input, PasskeyCheck, SignatureCheck, TokenCheck};
 use portcullis_identity::password::PasswordCheck;
 use portcullis_identity::recovery::RecoveryCheck;
 use portcullis_identity::totp::TotpCheck;
@@ -49,6 +49,8 @@ pub(crate) enum Guess {
     Password,
     /// A one-time or recovery code.
     Code,
+    /// Nothing is guessed; codes for a confirmation elsewhere are given out, and nobody types them.
+    Confirmation,
 }
 
 impl Guess {
@@ -57,6 +59,7 @@ impl Guess {
         match self {
             Self::Password => user.to_string(),
             Self::Code => format!("{user}/code"),
+            Self::Confirmation => format!("{user}/confirmation"),
         }
     }
 }
@@ -71,24 +74,55 @@ impl SignInFlow {
         let now = self.gateway().now();
         let wait = match self.gateway().sources().attempt(self.source(), now) {
             Verdict::Wait { until } => Some(until),
-            Verdict::Proceed => {
-                let counted = self
-                    .gateway()
-                    .store()
-                    .update_attempts(
-                        AttemptScope::User,
-                        &guess.counted_for(user),
-                        now,
-                        |state: &mut Attempts| {
-                            state.attempt(&PER_USER, now).map(|next| *state = next).err()
-                        },
-                    )
-                    .await;
-                counted.map_err(|error| SignInError::Unavailable(error.to_string()))?
-            }
+            Verdict::Proceed => self.counted_for(user, guess, now).await?,
         };
+        self.must_not_wait(Some(user), wait, now).await
+    }
+
+    /// Counts a code that is given out as one that nobody confirms, until somebody does.
+    pub(crate) async fn count_unconfirmed(&self, user: &UserName) -> Result<(), SignInError> {
+        let now = self.gateway().now();
+        let wait = self.counted_for(user, Guess::Confirmation, now).await?;
+        self.must_not_wait(Some(user), wait, now).await
+    }
+
+    /// Counts something a stranger asks for, by where they are.
+    pub(crate) async fn count_stranger(&self) -> Result<(), SignInError> {
+        let now = self.gateway().now();
+        let wait = match self.gateway().sources().attempt(self.source(), now) {
+            Verdict::Wait { until } => Some(until),
+            Verdict::Proceed => None,
+        };
+        self.must_not_wait(None, wait, now).await
+    }
+
+    /// The stranger turned out to be somebody.
+    pub(crate) fn take_back_stranger(&self) {
+        self.gateway().sources().taken_back(self.source());
+    }
+
+    async fn counted_for(
+        &self,
+        user: &UserName,
+        guess: Guess,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SignInError> {
+        let name = guess.counted_for(user);
+        let count =
+            |state: &mut Attempts| state.attempt(&PER_USER, now).map(|next| *state = next).err();
+        let store = self.gateway().store();
+        let counted = store.update_attempts(AttemptScope::User, &name, now, count).await;
+        counted.map_err(|error| SignInError::Unavailable(error.to_string()))
+    }
+
+    async fn must_not_wait(
+        &self,
+        user: Option<&UserName>,
+        wait: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), SignInError> {
         let Some(until) = wait else { return Ok(()) };
-        self.audit(Some(user), Outcome::Refused("too many failed attempts".into()), "").await?;
+        self.audit(user, Outcome::Refused("too many failed attempts".into()), "").await?;
         Err(SignInError::TooMany { retry_after: until.since(now) })
     }
 
@@ -97,7 +131,10 @@ impl SignInFlow {
         user: &UserName,
         guess: Guess,
     ) -> Result<(), SignInError> {
-        self.gateway().sources().taken_back(self.source());
+        // Codes that are given out are not counted by where they are.
+        if guess != Guess::Confirmation {
+            self.gateway().sources().taken_back(self.source());
+        }
         let now = self.gateway().now();
         let forgiven = self
             .gateway()
@@ -130,6 +167,7 @@ pub(crate) fn refusal_of(input: &Input) -> Option<String> {
         Input::Totp(TotpCheck::Wrong) | Input::Recovery(RecoveryCheck::Wrong) => {
             Some("the code is wrong".into())
         }
+        Input::Passkey(PasskeyCheck::Refused) => Some("the passkey is not good".into()),
         _ => None,
     }
 }

@@ -53,6 +53,10 @@ impl Gateway {
             Basis::Certificate(serial) => {
                 self.store().certificate(*serial, now).await.map_err(unavailable)?.is_some()
             }
+            Basis::Passkey(credential) => {
+                let found = self.store().passkey(credential).await.map_err(unavailable)?;
+                found.is_some_and(|passkey| passkey.user == *who.user())
+            }
             Basis::Password => {
                 let status =
                     self.store().credential_status(who.user()).await.map_err(unavailable)?;

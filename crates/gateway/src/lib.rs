@@ -15,17 +15,21 @@ mod auditor;
 mod authorize;
 mod chunk_log;
 mod clock;
+mod codes;
+mod confirm;
 mod connect;
 mod database;
 mod end;
 mod hasher;
 mod live;
 mod lookup;
+mod passkeys;
 mod permit;
 mod places;
 mod recorder;
 mod recording_key;
 mod registry;
+mod rules;
 mod sequence;
 mod sign_in;
 mod snapshot;
@@ -36,8 +40,8 @@ mod token;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_domain::Timestamp;
@@ -49,16 +53,19 @@ pub use around::HOST_SUFFIX;
 pub use auditor::{AuditError, Auditor};
 pub use chunk_log::{logged_chunk, logged_closing, remains_detail};
 pub use clock::{Clock, SystemClock};
+pub use confirm::{ConfirmError, Confirming};
 pub use connect::{ConnectError, TargetCredential};
 pub use database::{DatabaseCredential, ServerTls};
 pub use end::EndReason;
 pub use hasher::{Hasher, HasherError};
 pub use live::{LiveSession, MAX_PERMITTED_ACTIONS, OpenError, SessionView};
+pub use passkeys::{PasskeyError, Proof};
 pub use permit::{Authenticated, Permit, Refused};
 pub use portcullis_store::Carrier;
 pub use recorder::{Observation, RECORDING_SUFFIX, RecordError, SessionRecorder};
 pub use recording_key::{KEY_DESTROYED, RecordingKey};
 pub use registry::SUPERVISOR_TICK;
+pub use rules::SignInRules;
 pub use sequence::CommonSequence;
 pub use sign_in::{Asked, SignInError, SignInFlow};
 pub use snapshot::{LEASE, RefreshError, Snapshot};
@@ -125,6 +132,7 @@ struct Inner {
     hasher: Hasher,
     chunk_log: ChunkLog,
     node: String,
+    rules: OnceLock<SignInRules>,
     stopping: AtomicBool,
 }
 
@@ -152,8 +160,20 @@ impl Gateway {
             recording_keys: parts.recording_keys,
             hasher: parts.hasher,
             node: parts.node,
+            rules: OnceLock::new(),
             stopping: AtomicBool::new(false),
         })))
+    }
+
+    /// Sets how people sign in, once, before the first door opens. Without this the rules are the
+    /// default ones.
+    pub fn set_rules(&self, rules: SignInRules) {
+        let _first_ones_stay = self.0.rules.set(rules);
+    }
+
+    /// How people sign in.
+    pub fn rules(&self) -> &SignInRules {
+        self.0.rules.get_or_init(SignInRules::default)
     }
 
     /// The time decisions are taken at.

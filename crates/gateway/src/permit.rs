@@ -24,6 +24,8 @@ pub(crate) enum Basis {
     Password,
     /// A bearer token, which is looked up on every call.
     Token,
+    /// A passkey; it must stay registered.
+    Passkey(Box<[u8]>),
 }
 
 /// A person who has signed in on one connection.

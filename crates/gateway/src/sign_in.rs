@@ -14,9 +14,8 @@ use portcullis_domain::{Access, FactorKind, Login, Secret, TargetName, Timestamp
 use portcullis_identity::keys::{Certificate, HashAlg, PublicKey};
 use portcullis_identity::login::{Ask, Input, Requirement, SignIn, SignatureCheck};
 use portcullis_identity::password::PasswordHash;
-use portcullis_identity::recovery::{self, RecoveryCheck, RecoveryHash};
 use portcullis_identity::ssh_user::SshUser;
-use portcullis_identity::totp::{self, TotpCheck, TotpSecret};
+use portcullis_identity::totp::TotpCheck;
 use thiserror::Error;
 
 use crate::Gateway;
@@ -25,7 +24,7 @@ use crate::permit::{Authenticated, Basis, registered};
 use crate::places::Seat;
 
 /// Longest password or code taken, in bytes.
-const MAX_SECRET_BYTES: usize = 1024;
+pub(crate) const MAX_SECRET_BYTES: usize = 1024;
 
 /// What is still missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,19 +106,6 @@ impl Gateway {
             .is_none_or(|at| now.since(at) > max_age || at > now.plus(Duration::from_secs(5)))
     }
 
-    /// Proves a code for someone who has signed in already.
-    pub async fn step_up(
-        &self,
-        who: &Authenticated,
-        code: Secret<String>,
-    ) -> Result<Authenticated, SignInError> {
-        let mut flow = self.sign_in(who.source());
-        flow.finished = true;
-        let kind = flow.check_code(who.user(), code).await?.1;
-        flow.audit(Some(who.user()), Outcome::Success, kind.as_str()).await?;
-        Ok(who.with_factor(portcullis_domain::Factor { kind, at: self.now() }))
-    }
-
     /// The oldest second factor that would do; `None` where none is needed or none would help.
     fn second_factor_for(&self, user: &UserName, target: Option<&TargetName>) -> Option<Duration> {
         let snapshot = self.snapshot();
@@ -152,6 +138,23 @@ impl SignInFlow {
         self.source
     }
 
+    /// Whom it is bound to.
+    pub(crate) fn named(&self) -> Option<&SshUser> {
+        self.bound.as_ref().map(|bound| &bound.named)
+    }
+
+    /// Part of a sign-in that is complete, or will be completed by another call: nothing is said
+    /// where this part ends.
+    pub(crate) fn begun_elsewhere(mut self) -> Self {
+        self.finished = true;
+        self
+    }
+
+    /// What the result will rest on.
+    pub(crate) fn rests_on(&mut self, basis: Basis) {
+        self.basis = Some(basis);
+    }
+
     /// Reads the user string and binds the flow to it. Every other method does this first.
     pub async fn bind(&mut self, raw_user: &str) -> Result<SshUser, SignInError> {
         let Ok(named) = raw_user.parse::<SshUser>() else {
@@ -182,10 +185,10 @@ impl SignInFlow {
 
     /// Binds to a user who signs in to Portcullis itself, where a second factor is asked of
     /// everyone who has one.
-    pub(crate) fn bind_for_control(&mut self, user: &UserName, second: bool) {
+    pub(crate) fn bind_for_control(&mut self, user: &UserName, first: FactorKind, second: bool) {
         let named = SshUser { user: user.clone(), target: None, login: None };
         let requirement = Requirement {
-            first: vec![FactorKind::Password],
+            first: vec![first],
             second_factor_max_age: second.then_some(Duration::ZERO),
         };
         self.begin(named, requirement);
@@ -350,71 +353,13 @@ impl SignInFlow {
         registered(&self.gateway.snapshot().facts, user, key)
     }
 
-    fn enabled(&self, user: &UserName) -> bool {
+    pub(crate) fn enabled(&self, user: &UserName) -> bool {
         let snapshot = self.gateway.snapshot();
         snapshot.facts.users.get(user).is_some_and(|user| !user.disabled)
     }
 
-    /// Checks a code and uses it up. Wrong codes count as attempts.
-    async fn check_code(
-        &mut self,
-        user: &UserName,
-        code: Secret<String>,
-    ) -> Result<(Input, FactorKind), SignInError> {
-        if code.expose().len() > MAX_SECRET_BYTES {
-            return Err(SignInError::Refused);
-        }
-        self.count_attempt(user, Guess::Code).await?;
-        let unavailable =
-            |error: portcullis_store::StoreError| SignInError::Unavailable(error.to_string());
-        let totp = self.gateway.store().totp(user).await.map_err(unavailable)?;
-        let mut why = "the code is wrong";
-        if let Some(totp) = totp.filter(|totp| totp.confirmed)
-            && let Ok(secret) = TotpSecret::from_bytes(totp.secret)
-        {
-            match totp::check(&secret, &code, self.gateway.now(), totp.last_used_step) {
-                TotpCheck::Accepted { step } => {
-                    if self.gateway.store().use_totp_step(user, step).await.map_err(unavailable)? {
-                        self.take_back_attempt(user, Guess::Code).await?;
-                        return Ok((Input::Totp(TotpCheck::Accepted { step }), FactorKind::Totp));
-                    }
-                    why = "the code was used before";
-                }
-                TotpCheck::Replayed => why = "the code was used before",
-                TotpCheck::Wrong => {}
-            }
-        }
-        if let Some(used) = self.use_recovery_code(user, &code).await? {
-            self.take_back_attempt(user, Guess::Code).await?;
-            return Ok((
-                Input::Recovery(RecoveryCheck::Accepted { used }),
-                FactorKind::RecoveryCode,
-            ));
-        }
-        self.audit(Some(user), Outcome::Refused(why.into()), "code").await?;
-        Err(SignInError::Refused)
-    }
-
-    async fn use_recovery_code(
-        &self,
-        user: &UserName,
-        code: &Secret<String>,
-    ) -> Result<Option<RecoveryHash>, SignInError> {
-        let store = self.gateway.store();
-        let unavailable =
-            |error: portcullis_store::StoreError| SignInError::Unavailable(error.to_string());
-        let stored = store.recovery_codes(user).await.map_err(unavailable)?;
-        let hashes: Vec<RecoveryHash> =
-            stored.iter().filter_map(|text| text.parse().ok()).collect();
-        let RecoveryCheck::Accepted { used } = recovery::check(user, code, &hashes) else {
-            return Ok(None);
-        };
-        let first = store.use_recovery_code(user, &used.to_string(), self.gateway.now()).await;
-        Ok(first.map_err(unavailable)?.then_some(used))
-    }
-
     /// Feeds a verdict to the state machine, audits what came of it and says what is missing.
-    async fn feed(
+    pub(crate) async fn feed(
         &mut self,
         user: &UserName,
         input: Input,

@@ -17,6 +17,7 @@ use portcullis_store::{
 };
 
 use crate::Gateway;
+use crate::passkeys::{PasskeyError, Proof};
 use crate::permit::{Authenticated, Basis};
 use crate::sign_in::{Asked, SignInError};
 
@@ -126,9 +127,8 @@ impl Gateway {
     ) -> Result<Option<Authenticated>, SignInError> {
         let status = self.store().credential_status(user).await;
         let status = status.map_err(|error| SignInError::Unavailable(error.to_string()))?;
-        let second = status.totp_confirmed_at.is_some() || status.recovery_codes_left > 0;
         let mut flow = self.sign_in(source).without_place();
-        flow.bind_for_control(user, second);
+        flow.bind_for_control(user, FactorKind::Password, status.has_second_factor());
         if flow.password_of(user, password).await? == Asked::SecondFactor {
             let Some(code) = code else { return Ok(None) };
             flow.code_of(user, code).await?;
@@ -138,7 +138,11 @@ impl Gateway {
 
     /// Makes the token, and the certificate where there is a key, of somebody who has proved who
     /// they are.
-    async fn issue(&self, who: Authenticated, wanted: SignInFor) -> Result<Issued, SignInError> {
+    pub(crate) async fn issue(
+        &self,
+        who: Authenticated,
+        wanted: SignInFor,
+    ) -> Result<Issued, SignInError> {
         let now = self.now();
         let lifetime = wanted.lifetime.min(MAX_SIGN_IN_LIFETIME);
         let factors = who.authentication().factors.clone();
@@ -196,23 +200,22 @@ impl Gateway {
         &self,
         who: &Authenticated,
         text: &str,
-        code: Secret<String>,
-    ) -> Result<Issued, SignInError> {
+        sign_in: &str,
+        proof: Proof,
+    ) -> Result<Issued, PasskeyError> {
         let now = self.now();
-        let Ok(old) = Token::parse(text) else { return Err(SignInError::Refused) };
-        let found = self.store().token(old.hash().as_bytes(), now).await;
-        let found = found.map_err(|error| unavailable(&error))?;
+        let Ok(old) = Token::parse(text) else { return Err(SignInError::Refused.into()) };
+        let found = self.store().token(old.hash().as_bytes(), now).await?;
         let Some(record) = found.filter(|seen| seen.token.user == *who.user()) else {
-            return Err(SignInError::Refused);
+            return Err(SignInError::Refused.into());
         };
-        let who = self.step_up(who, code).await?;
+        let who = who.with_factor(self.prove_factor(who, sign_in, proof).await?);
         let mut factors = who.authentication().factors.clone();
         factors.retain(|factor| factor.kind != FactorKind::Token);
         let record = TokenRecord { id: SignInId::generate(now), factors, ..record.token };
         let (sign_in, expires) = (record.id, record.expires_at);
         let token = self.put_token(&who, record).await?;
-        let ended = self.store().revoke_token(old.hash().as_bytes(), now).await;
-        ended.map_err(|error| unavailable(&error))?;
+        self.store().revoke_token(old.hash().as_bytes(), now).await?;
         Ok(Issued { who, sign_in, token, certificate: None, tls_certificate: None, expires })
     }
 
@@ -307,6 +310,16 @@ impl Gateway {
             sign_in: record.id,
             expires: record.expires_at,
         })
+    }
+
+    /// Notes a factor that was proved anew in the sign-in of this token.
+    pub async fn freshen(&self, text: &str, factor: Factor) -> Result<(), SignInError> {
+        let Ok(token) = Token::parse(text) else { return Err(SignInError::Refused) };
+        let noted = self.store().freshen_token(token.hash().as_bytes(), factor, self.now()).await;
+        match noted.map_err(|error| SignInError::Unavailable(error.to_string()))? {
+            true => Ok(()),
+            false => Err(SignInError::Refused),
+        }
     }
 
     /// Ends a token.

@@ -1,4 +1,4 @@
-//! Who someone is: passwords, one-time codes, recovery codes, tokens, lockout, the SSH
+//! Who someone is: passwords, one-time codes, recovery codes, passkeys, tokens, lockout, the SSH
 //! certificate authorities, and the sign-in state machine that puts them together.
 //!
 //! In flow what a person presented and what the store remembers; out flow verdicts
@@ -20,6 +20,7 @@ pub mod ssh_user;
 mod testing;
 pub mod token;
 pub mod totp;
+pub mod webauthn;
 
 /// Key and certificate types, so that whoever handles them need not name the SSH library.
 pub use russh::keys;

@@ -16,6 +16,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use portcullis_domain::confirmation::CONFIRMATION_LIFETIME;
 use portcullis_domain::{Authentication, Factor, FactorKind, Timestamp, UserName};
 use thiserror::Error;
 
@@ -34,8 +35,8 @@ pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// What a sign-in must come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// First factors that are accepted here, in the order to offer them. Second factors in this
-    /// list mean nothing.
+    /// First factors that are accepted here, in the order to offer them. What is only a second
+    /// factor means nothing in this list.
     pub first: Vec<FactorKind>,
     /// How old the second factor may be at completion; `None` where none is needed.
     pub second_factor_max_age: Option<Duration>,
@@ -62,6 +63,28 @@ pub enum TokenCheck {
     Refused,
 }
 
+/// What came of a WebAuthn assertion by a credential that is registered for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasskeyCheck {
+    /// The signature is valid and the authenticator verified who was there.
+    Verified,
+    /// The signature is valid; of whoever was there nothing is known.
+    Present,
+    /// It is not valid, or not the user's.
+    Refused,
+}
+
+impl PasskeyCheck {
+    /// The factor it proves.
+    pub const fn proves(self) -> Option<FactorKind> {
+        match self {
+            Self::Verified => Some(FactorKind::Passkey),
+            Self::Present => Some(FactorKind::SecurityKey),
+            Self::Refused => None,
+        }
+    }
+}
+
 /// The verdict on one thing that was presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -80,6 +103,10 @@ pub enum Input {
     Totp(TotpCheck),
     /// A recovery code was checked and, if accepted, is durably deleted.
     Recovery(RecoveryCheck),
+    /// A WebAuthn assertion was checked and, if accepted, its challenge is used up.
+    Passkey(PasskeyCheck),
+    /// The same person proved this factor elsewhere, for this very sign-in, and it is used up.
+    Confirmed(Factor),
 }
 
 /// What to ask the person for next.
@@ -260,7 +287,11 @@ impl Attempt {
         {
             return self.fail(Failure::TimedOut);
         }
-        let second = matches!(input, Input::Totp(_) | Input::Recovery(_));
+        let second = match &input {
+            Input::Totp(_) | Input::Recovery(_) | Input::Confirmed(_) => true,
+            Input::Passkey(_) => !self.requirement.first.contains(&FactorKind::Passkey),
+            _ => false,
+        };
         if second && !self.has_first_factor() {
             return self.fail(Failure::OutOfOrder);
         }
@@ -294,7 +325,18 @@ impl Attempt {
             Input::Recovery(RecoveryCheck::Accepted { .. }) => {
                 (FactorKind::RecoveryCode, one(FactorKind::RecoveryCode))
             }
-            Input::Password(PasswordCheck::Wrong)
+            Input::Passkey(check) => {
+                let kind = check.proves()?;
+                (kind, one(kind))
+            }
+            // It was proved for this sign-in alone, so it is as old as the sign-in's last answer.
+            Input::Confirmed(Factor { kind, at })
+                if kind.is_second() && now.since(at) <= CONFIRMATION_LIFETIME =>
+            {
+                (kind, one(kind))
+            }
+            Input::Confirmed(_)
+            | Input::Password(PasswordCheck::Wrong)
             | Input::SshKey(SignatureCheck::Invalid)
             | Input::Certificate(Err(_))
             | Input::TlsCertificate(Err(_))
@@ -302,7 +344,11 @@ impl Attempt {
             | Input::Totp(TotpCheck::Replayed | TotpCheck::Wrong)
             | Input::Recovery(RecoveryCheck::Wrong) => return None,
         };
-        let accepted = kind.is_second() || self.requirement.first.contains(&kind);
+        // A second factor alone is no sign-in, whatever else may come.
+        let accepted = match kind.is_second() && self.has_first_factor() {
+            true => true,
+            false => kind.is_first() && self.requirement.first.contains(&kind),
+        };
         let says_so = factors.iter().any(|factor| factor.kind == kind);
         let in_time = factors.iter().all(|factor| factor.at <= now.plus(MAX_CLOCK_SKEW));
         (accepted && says_so && in_time).then_some(factors)
@@ -330,7 +376,7 @@ impl Attempt {
     }
 
     fn has_first_factor(&self) -> bool {
-        self.factors.iter().any(|factor| !factor.kind.is_second())
+        self.factors.iter().any(|factor| factor.kind.is_first())
     }
 
     fn has_second_factor(&self, now: Timestamp) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use portcullis_domain::action::MAX_ACTION_TEXT_BYTES;
 use portcullis_domain::{
     Access, Action, ActionKind, Authentication, Conditions, Decision, Denial, Facts, Grant, Lock,
-    Login, Query, Recording, RoleName, Terms, Timestamp,
+    Login, Query, Recording, RoleName, Terms, Tier, Timestamp,
 };
 
 use crate::circumstances::{Circumstances, Detail, Ticket};
@@ -98,6 +98,11 @@ fn subject<'a>(
         let name = &target.environment;
         Denial::PolicyError { errors: vec![format!("the environment `{name}` does not exist")] }
     })?;
+    if environment.tier == Tier::Production
+        && let Some(until) = facts.factor_wait(&user.name, now)
+    {
+        return Err(Denial::FactorChanged { until });
+    }
     Ok(Subject { user, target, environment })
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_domain::confirmation::CONFIRMATION_LIFETIME;
 use portcullis_gateway::{EndReason, Gateway, Stranger, Strangers};
 use russh::keys::PrivateKey;
 use russh::{SshId, server};
@@ -27,7 +28,7 @@ use crate::options::{
     CHANNEL_MESSAGES, CLIENT_WINDOW_BYTES, EVENT_MESSAGES, KEEPALIVE, MAX_AUTH_ATTEMPTS,
     MAX_PACKET_BYTES, Options, PEER_GONE, REJECTION_TIME,
 };
-use crate::sign_in::{Door, SignIn, first_methods};
+use crate::sign_in::{Door, Patience, SignIn, first_methods};
 
 /// Pause after a failed accept (out of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -150,6 +151,7 @@ pub(crate) async fn attend<S>(
 {
     let flow = Flow::new(Rule::Trickle);
     let grace = Instant::now() + room.options.login_grace;
+    let patience = door.patience();
     let (told, arrived) = oneshot::channel();
     let gauges = Gauges::new(Arc::clone(&flow));
     let front =
@@ -176,7 +178,7 @@ pub(crate) async fn attend<S>(
             return;
         }
         arrival = arrived => arrival,
-        () = sleep_until(grace) => return flow.cut(),
+        () = out_of_time(grace, &patience) => return flow.cut(),
         () = room.stop.cancelled() => return flow.cut(),
     };
     drop(stranger);
@@ -196,6 +198,15 @@ pub(crate) async fn attend<S>(
         Err(_) => {}
     }
     flow.cut();
+}
+
+/// Returns when signing in has taken too long. Whoever was told to go elsewhere, which takes a first
+/// factor, gets as long again as that may take, once.
+async fn out_of_time(grace: Instant, patience: &Patience) {
+    sleep_until(grace).await;
+    if patience.asked() {
+        sleep_until(grace + CONFIRMATION_LIFETIME).await;
+    }
 }
 
 /// Waits for whatever ends a connection first, and ends the rest.

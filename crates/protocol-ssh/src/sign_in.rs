@@ -7,9 +7,11 @@
 //! would tell strangers which keys a person has. Only a signature counts.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_domain::{Login, Secret, TargetName};
-use portcullis_gateway::{Asked, Authenticated, Gateway, SignInError, SignInFlow};
+use portcullis_gateway::{Asked, Authenticated, Confirming, Gateway, SignInError, SignInFlow};
 use russh::keys::{Certificate, PublicKey};
 use russh::server::{Auth, Response};
 use russh::{MethodKind, MethodSet};
@@ -29,6 +31,24 @@ pub(crate) enum FrontError {
 impl From<Over> for FrontError {
     fn from(_: Over) -> Self {
         Self::SignIn
+    }
+}
+
+/// What a client of SSH is called where its person confirms it: it says nothing of itself here.
+const DEVICE: &str = "an SSH client";
+
+/// Whether a person was told to go elsewhere, which takes longer than typing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patience(Arc<AtomicBool>);
+
+impl Patience {
+    fn ask(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether more time is due.
+    pub(crate) fn asked(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -83,6 +103,18 @@ fn prompt(prompt: Prompt, instructions: Cow<'static, str>) -> Auth {
     Auth::Partial { name: Cow::Borrowed(""), instructions, prompts: Cow::Borrowed(prompts) }
 }
 
+/// What a person reads above the prompt for a code.
+fn elsewhere(confirming: &Confirming) -> String {
+    format!("{}\nThen press Enter here. Or type a one-time code.", confirming.told())
+}
+
+/// The person typed a code instead.
+async fn withdraw(confirming: Confirming) {
+    if let Err(error) = confirming.withdraw().await {
+        tracing::debug!(%error, "a confirmation that nobody needs any more stays until it is over");
+    }
+}
+
 /// The first answer, as text. Others are not asked for.
 fn first_answer(response: Response<'_>) -> Option<Secret<String>> {
     let mut response = response;
@@ -91,6 +123,14 @@ fn first_answer(response: Response<'_>) -> Option<Secret<String>> {
 }
 
 impl Door {
+    /// Whether the person was told to go elsewhere.
+    pub(crate) fn patience(&self) -> Patience {
+        match self {
+            Self::Gate(sign_in) => sign_in.patience.clone(),
+            Self::Inner(step_up) => step_up.patience.clone(),
+        }
+    }
+
     /// The result, once the last answer was [`Auth::Accept`].
     pub(crate) fn finish(&mut self) -> Option<Arrived> {
         match self {
@@ -159,13 +199,23 @@ pub(crate) struct SignIn {
     flow: SignInFlow,
     asked_for: Option<Prompt>,
     remark: Option<String>,
+    confirming: Option<Confirming>,
+    patience: Patience,
     target: Option<TargetName>,
     login: Option<Login>,
 }
 
 impl SignIn {
     pub(crate) fn new(flow: SignInFlow) -> Self {
-        Self { flow, asked_for: None, remark: None, target: None, login: None }
+        Self {
+            flow,
+            asked_for: None,
+            remark: None,
+            confirming: None,
+            patience: Patience::default(),
+            target: None,
+            login: None,
+        }
     }
 
     fn finish(&mut self) -> Option<Arrived> {
@@ -214,10 +264,10 @@ impl SignIn {
         if let Err(error) = self.bind(user).await {
             return self.answer(Err(error));
         }
-        let Some(answer) = answer else { return self.ask() };
+        let Some(answer) = answer else { return self.ask().await };
         let asked = match (self.asked_for.take(), answer) {
             (Some(Prompt::Password), Some(password)) => self.flow.password(user, password).await,
-            (Some(Prompt::Code), Some(code)) => self.flow.code(user, code).await,
+            (Some(Prompt::Code), Some(code)) => self.second_factor(user, code).await,
             _ => return Ok(Auth::reject()),
         };
         if matches!(asked, Ok(Asked::SecondFactor))
@@ -226,13 +276,49 @@ impl SignIn {
             if let Err(error) = &asked {
                 self.remark = Some(error.to_string());
             }
-            return self.ask();
+            return self.ask().await;
         }
         self.answer(asked)
     }
 
+    /// A code that was typed; or nothing, by whoever confirms elsewhere.
+    async fn second_factor(
+        &mut self,
+        user: &str,
+        code: Secret<String>,
+    ) -> Result<Asked, SignInError> {
+        let Some(confirming) = self.confirming.take() else {
+            return self.flow.code(user, code).await;
+        };
+        if code.expose().trim().is_empty() {
+            return self.flow.confirmed(user, confirming).await.map_err(|error| {
+                self.remark = Some(error.to_string());
+                SignInError::Refused
+            });
+        }
+        let asked = self.flow.code(user, code).await?;
+        withdraw(confirming).await;
+        Ok(asked)
+    }
+
+    /// How to prove the second factor elsewhere; nothing where that is not possible now.
+    async fn elsewhere(&mut self) -> String {
+        match self.flow.ask_confirmation(DEVICE).await {
+            Ok(confirming) => {
+                self.patience.ask();
+                let told = elsewhere(&confirming);
+                self.confirming = Some(confirming);
+                told
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no confirmation elsewhere is offered");
+                String::new()
+            }
+        }
+    }
+
     /// Asks for what is missing, or says what there is to say.
-    fn ask(&mut self) -> Result<Auth, Over> {
+    async fn ask(&mut self) -> Result<Auth, Over> {
         if let Some(remark) = self.remark.take() {
             self.asked_for = Some(Prompt::Remark);
             return Ok(prompt(Prompt::Remark, remark.into()));
@@ -244,7 +330,11 @@ impl SignIn {
             Asked::Over => return Err(Over),
         };
         self.asked_for = Some(wanted);
-        Ok(prompt(wanted, Cow::Borrowed("")))
+        let instructions = match wanted {
+            Prompt::Code => self.elsewhere().await,
+            Prompt::Password | Prompt::Remark => String::new(),
+        };
+        Ok(prompt(wanted, instructions.into()))
     }
 
     fn answer(&mut self, asked: Result<Asked, SignInError>) -> Result<Auth, Over> {
@@ -282,11 +372,22 @@ pub(crate) struct StepUp {
     user: Option<(String, Login)>,
     passed: Option<Authenticated>,
     asked_for: Option<Prompt>,
+    confirming: Option<Confirming>,
+    patience: Patience,
 }
 
 impl StepUp {
     pub(crate) fn new(gateway: Gateway, who: Authenticated, target: TargetName) -> Self {
-        Self { gateway, who, target, user: None, passed: None, asked_for: None }
+        Self {
+            gateway,
+            who,
+            target,
+            user: None,
+            passed: None,
+            asked_for: None,
+            confirming: None,
+            patience: Patience::default(),
+        }
     }
 
     fn finish(&mut self) -> Option<Arrived> {
@@ -327,13 +428,32 @@ impl StepUp {
         }
         let Some(answer) = answer else {
             self.asked_for = Some(Prompt::Code);
-            return Ok(prompt(Prompt::Code, Cow::Borrowed("")));
+            let instructions = self.elsewhere().await;
+            return Ok(prompt(Prompt::Code, instructions.into()));
         };
         let (Some(Prompt::Code), Some(code)) = (self.asked_for.take(), answer) else {
             return Ok(interactive_only(false));
         };
+        let mut confirming = self.confirming.take();
+        if code.expose().trim().is_empty()
+            && let Some(confirming) = confirming.take()
+        {
+            return Ok(match self.gateway.confirmed(&self.who, confirming).await {
+                Ok(who) => {
+                    self.passed = Some(who);
+                    Auth::Accept
+                }
+                Err(error) => {
+                    self.asked_for = Some(Prompt::Remark);
+                    prompt(Prompt::Remark, error.to_string().into())
+                }
+            });
+        }
         match self.gateway.step_up(&self.who, code).await {
             Ok(who) => {
+                if let Some(confirming) = confirming {
+                    withdraw(confirming).await;
+                }
                 self.passed = Some(who);
                 Ok(Auth::Accept)
             }
@@ -342,6 +462,22 @@ impl StepUp {
                 Ok(prompt(Prompt::Remark, error.to_string().into()))
             }
             Err(_) => Ok(interactive_only(false)),
+        }
+    }
+
+    /// How to prove the second factor elsewhere; nothing where that is not possible now.
+    async fn elsewhere(&mut self) -> String {
+        match self.gateway.ask_confirmation(&self.who, Some(&self.target), DEVICE).await {
+            Ok(confirming) => {
+                self.patience.ask();
+                let told = elsewhere(&confirming);
+                self.confirming = Some(confirming);
+                told
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no confirmation elsewhere is offered");
+                String::new()
+            }
         }
     }
 }

@@ -33,6 +33,15 @@ pub struct CredentialStatus {
     pub totp_confirmed_at: Option<Timestamp>,
     /// How many recovery codes are left.
     pub recovery_codes_left: u64,
+    /// How many passkeys and security keys there are.
+    pub passkeys: u64,
+}
+
+impl CredentialStatus {
+    /// Whether a second factor is asked of this person.
+    pub fn has_second_factor(&self) -> bool {
+        self.totp_confirmed_at.is_some() || self.recovery_codes_left > 0 || self.passkeys > 0
+    }
 }
 
 /// A user's TOTP secret and how far it has been used.
@@ -73,6 +82,8 @@ impl Store {
         let sql = "SELECT password_set_at, totp_set_at, totp_confirmed_at FROM credentials
             WHERE user_name = $1";
         let mut status = CredentialStatus { recovery_codes_left: left, ..Default::default() };
+        let passkeys = "SELECT COUNT(*) FROM passkeys WHERE user_name = $1";
+        status.passkeys = tx.row(passkeys, args![user]).await?.map_or(Ok(0), |row| row.count(0))?;
         if let Some(row) = tx.row(sql, args![user]).await? {
             status.password_set_at = row.optional_time(0)?;
             status.totp_set_at = row.optional_time(1)?;
@@ -89,7 +100,8 @@ impl Store {
     ) -> Result<Vec<(UserName, CredentialStatus)>, StoreError> {
         let sql = "SELECT user_name, password_set_at, totp_set_at, totp_confirmed_at,
             (SELECT COUNT(*) FROM recovery_codes r
-                WHERE r.user_name = c.user_name AND r.used_at IS NULL)
+                WHERE r.user_name = c.user_name AND r.used_at IS NULL),
+            (SELECT COUNT(*) FROM passkeys p WHERE p.user_name = c.user_name)
             FROM credentials c WHERE ($1 IS NULL OR user_name > $1)
             ORDER BY user_name LIMIT $2";
         let limit = i64::try_from(MAX_PAGE).unwrap_or(i64::MAX);
@@ -100,6 +112,7 @@ impl Store {
                 totp_set_at: row.optional_time(2)?,
                 totp_confirmed_at: row.optional_time(3)?,
                 recovery_codes_left: row.count(4)?,
+                passkeys: row.count(5)?,
             };
             Ok((row.parsed(0, "user name")?, status))
         });
@@ -238,15 +251,27 @@ impl Store {
         Ok(self.write_one(sql, args![user, step_number(step)?]).await? > 0)
     }
 
+    /// Takes a user's TOTP secret away; recovery codes stay.
+    pub async fn remove_totp_secret(&self, user: &UserName) -> Result<(), StoreError> {
+        self.remove_codes(user, false).await
+    }
+
     /// Takes a user's TOTP secret and recovery codes away.
     pub async fn remove_totp(&self, user: &UserName) -> Result<(), StoreError> {
+        self.remove_codes(user, true).await
+    }
+
+    async fn remove_codes(&self, user: &UserName, recovery: bool) -> Result<(), StoreError> {
         let mut ordered = self.ordered().await?;
         delete_sealed(&mut ordered.tx, totp_place(user)).await?;
         delete_sealed(&mut ordered.tx, pending_place(user)).await?;
         let sql = "UPDATE credentials SET totp_set_at = NULL, totp_confirmed_at = NULL,
             totp_last_step = NULL WHERE user_name = $1";
         ordered.tx.execute(sql, args![user]).await?;
-        ordered.tx.execute("DELETE FROM recovery_codes WHERE user_name = $1", args![user]).await?;
+        if recovery {
+            let sql = "DELETE FROM recovery_codes WHERE user_name = $1";
+            ordered.tx.execute(sql, args![user]).await?;
+        }
         ordered.commit_quietly().await
     }
 

@@ -12,6 +12,7 @@
 //! `Secret` and rests only sealed under the master key.
 
 mod changes;
+mod confirmations;
 mod credentials;
 mod database;
 mod error;
@@ -23,6 +24,7 @@ mod master_key;
 mod nodes;
 mod open;
 mod page;
+mod passkeys;
 mod pending_changes;
 mod pulse;
 mod requests;
@@ -45,6 +47,7 @@ use tokio::sync::watch;
 
 use crate::database::Database;
 
+pub use confirmations::MAX_WAITING;
 pub use credentials::{AttemptScope, CredentialStatus, Totp};
 pub use database::UrlError;
 pub use error::{Cause, StoreError};
@@ -56,6 +59,7 @@ pub use master_key::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use nodes::Node;
 pub use open::OpenError;
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page};
+pub use passkeys::{Counted, MAX_CEREMONIES, MAX_PASSKEYS_PER_USER, Passkey};
 pub use pending_changes::MAX_OPEN_CHANGES;
 pub use pulse::Pulse;
 pub use requests::{

@@ -1,7 +1,7 @@
 //! Changes of resources that wait for a second person: noted by whichever node the first came to,
 //! decided once by whichever the second comes to.
 
-use portcullis_domain::{ChangeId, PendingChange, Timestamp};
+use portcullis_domain::{ChangeId, ChangeSubject, PendingChange, Timestamp};
 
 use crate::Store;
 use crate::database::{Tx, args, document};
@@ -20,6 +20,12 @@ impl Store {
         for known in open_changes(&mut ordered.tx, change.at).await? {
             if known.author == change.author && known.digest == change.digest {
                 return Ok(known);
+            }
+            // Of what somebody changed about themselves, the newest counts, and it is one entry.
+            let own = |subject: &ChangeSubject| matches!(subject, ChangeSubject::Factors { .. });
+            if known.author == change.author && own(&known.subject) && own(&change.subject) {
+                let sql = "DELETE FROM pending_changes WHERE id = $1";
+                ordered.tx.execute(sql, args![&known.id]).await?;
             }
         }
         let sql = "DELETE FROM pending_changes WHERE state = 'pending' AND id NOT IN

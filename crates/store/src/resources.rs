@@ -116,7 +116,8 @@ impl Store {
     }
 
     /// Everything a decision may depend on, from one consistent state: all resources, grants
-    /// that have not ended and whose window is not over at `now`, locks that hold at `now`.
+    /// that have not ended and whose window is not over at `now`, locks that hold at `now`, and who
+    /// stays out of production because their factors changed.
     ///
     /// Any entry that cannot be read fails the whole: facts with a hole could leave out a deny.
     pub async fn load_facts(&self, now: Timestamp) -> Result<Facts, StoreError> {
@@ -135,6 +136,10 @@ impl Store {
         let locks = tx.rows(sql, args![now]).await?;
         facts.locks = locks.iter().map(|row| row.json(0, "lock")).collect::<Result<_, _>>()?;
         facts.locks.retain(|lock: &Lock| lock.holds(now));
+        let sql = "SELECT user_name, until FROM factor_waits WHERE until > $1";
+        for row in tx.rows(sql, args![now]).await? {
+            facts.factor_waits.insert(row.parsed(0, "user name")?, row.time(1)?);
+        }
         Ok(facts)
     }
 }
@@ -251,6 +256,13 @@ async fn forget_user(
     cancel_requests_of(tx, user, now).await?;
     tx.execute("DELETE FROM credentials WHERE user_name = $1", args![user]).await?;
     tx.execute("DELETE FROM recovery_codes WHERE user_name = $1", args![user]).await?;
+    for sql in [
+        "DELETE FROM passkeys WHERE user_name = $1",
+        "DELETE FROM confirmations WHERE user_name = $1",
+        "DELETE FROM factor_waits WHERE user_name = $1",
+    ] {
+        tx.execute(sql, args![user]).await?;
+    }
     let sql = "DELETE FROM sealed_values WHERE kind = $1 AND owner = $2";
     tx.execute(sql, args![crate::credentials::TOTP_KIND, user]).await?;
     for sql in [

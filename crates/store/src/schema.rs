@@ -28,6 +28,7 @@ const MIGRATIONS: &[&[&str]] = &[
     RETENTION,
     SESSION_PAGES,
     REVIEWS,
+    FACTORS,
 ];
 
 const FIRST: &[&str] = &[
@@ -172,6 +173,25 @@ const REVIEWS: &[&str] = &[
         document TEXT NOT NULL)",
     // INVARIANT: no use of a role before the last one has been reviewed.
     "CREATE UNIQUE INDEX reviews_open ON reviews (role_name) WHERE state = 'open'",
+];
+
+/// Passkeys, what is open while one is used, and clients that wait for a factor proved elsewhere.
+const FACTORS: &[&str] = &[
+    "CREATE TABLE passkeys (credential BYTES PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        user_name TEXT NOT NULL, sign_count INT NOT NULL, used_at INT, document TEXT NOT NULL)",
+    "CREATE INDEX passkeys_by_user ON passkeys (user_name, id)",
+    "CREATE TABLE ceremonies (challenge BYTES PRIMARY KEY, expires_at INT NOT NULL,
+        document TEXT NOT NULL)",
+    "CREATE INDEX ceremonies_by_end ON ceremonies (expires_at)",
+    "CREATE TABLE confirmations (id TEXT PRIMARY KEY, user_name TEXT NOT NULL,
+        source TEXT NOT NULL, code TEXT NOT NULL, state TEXT NOT NULL, expires_at INT NOT NULL,
+        document TEXT NOT NULL)",
+    // INVARIANT: one person waits at one source for one code.
+    "CREATE UNIQUE INDEX confirmations_waiting ON confirmations (user_name, source)
+        WHERE state = 'waiting'",
+    "CREATE INDEX confirmations_by_end ON confirmations (expires_at)",
+    // Until when a person whose factors changed stays out of production.
+    "CREATE TABLE factor_waits (user_name TEXT PRIMARY KEY, until INT NOT NULL)",
 ];
 
 /// Why a database is not at this code's version.

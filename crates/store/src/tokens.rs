@@ -161,6 +161,26 @@ impl Store {
         Ok(true)
     }
 
+    /// Notes a factor proved anew in the sign-in of a token; `false` if the token is not good.
+    pub async fn freshen_token(
+        &self,
+        hash: &[u8; 32],
+        factor: Factor,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut ordered = self.ordered().await?;
+        let sql = "SELECT document FROM tokens WHERE hash = $1 AND revoked_at IS NULL
+            AND expires_at > $2 AND (idle_at IS NULL OR idle_at > $2)";
+        let Some(row) = ordered.tx.row(sql, args![hash, now]).await? else { return Ok(false) };
+        let mut token: Token = row.json(0, "token")?;
+        token.factors.retain(|known| known.kind != factor.kind);
+        token.factors.push(factor);
+        let sql = "UPDATE tokens SET document = $2 WHERE hash = $1";
+        ordered.tx.execute(sql, args![hash, document(&token)?]).await?;
+        ordered.commit_quietly().await?;
+        Ok(true)
+    }
+
     /// Revokes a token; `false` if it was unknown or revoked already.
     pub async fn revoke_token(&self, hash: &[u8; 32], now: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE tokens SET revoked_at = $2 WHERE hash = $1 AND revoked_at IS NULL";

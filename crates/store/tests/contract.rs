@@ -15,6 +15,7 @@ mod contract {
     pub(crate) mod changes;
     pub(crate) mod credentials;
     pub(crate) mod durability;
+    pub(crate) mod factors;
     pub(crate) mod faults;
     pub(crate) mod grants;
     pub(crate) mod holds;
@@ -33,7 +34,8 @@ mod contract {
 
 use contract::reviews;
 use contract::{
-    changes, credentials, durability, faults, grants, holds, lifecycle, locks, requests, resources,
+    changes, credentials, durability, factors, faults, grants, holds, lifecycle, locks, requests,
+    resources,
 };
 use contract::{secrets, sequence, sessions, subjects};
 
@@ -60,6 +62,13 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
+    factors {
+        a_challenge_is_answered_once_and_in_time,
+        a_counter_goes_forward_or_is_always_zero,
+        a_credential_belongs_to_one_person_who_has_a_bounded_number,
+        one_code_waits_per_person_and_place_and_is_used_once,
+        whoever_changed_a_factor_waits_until_the_latest_time,
+    }
     lifecycle {
         random_lives_of_requests_and_grants_are_what_a_model_says,
     }

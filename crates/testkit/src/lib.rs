@@ -1,5 +1,5 @@
 //! Real parts for tests: an OpenSSH server and clients, an SSH agent, a PostgreSQL and a MariaDB
-//! server, keys, ports and a pseudo terminal.
+//! server, a WebAuthn authenticator, keys, ports and a pseudo terminal.
 //!
 //! In: what a test wants (which keys are trusted, what a prompt is answered with).
 //! Out: running processes on 127.0.0.1, each ended with its whole process tree when its
@@ -17,6 +17,7 @@
     reason = "a test harness reports by panicking; it is never part of the binary"
 )]
 
+mod authenticator;
 mod cases;
 mod daemon;
 mod keys;
@@ -32,6 +33,7 @@ mod ssh_client;
 mod ssh_password;
 mod ssh_server;
 
+pub use authenticator::Authenticator;
 pub use cases::cases;
 pub use daemon::Daemon;
 pub use keys::{CertificateAuthority, KeyKind, UserKey};

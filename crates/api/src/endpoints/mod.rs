@@ -6,22 +6,29 @@ mod approve_request;
 mod audit_checkpoint;
 mod audit_exports;
 mod authorities;
+mod begin_passkey_login;
+mod begin_passkey_session;
+mod begin_proof;
 mod begin_session;
 mod break_glass;
 mod cancel_request;
 mod change_password;
 mod close_review;
+mod confirm_confirmation;
+mod confirm_passkey;
 mod confirm_totp;
 mod deny_change;
 mod deny_request;
 mod drop_gate;
 mod end_session;
 mod end_sign_in;
+mod enrol_passkey;
 mod enrol_totp;
 mod events;
 mod export_audit;
 mod export_recording;
 mod export_resources;
+mod finish_passkey_login;
 mod forget_subject;
 mod healthz;
 mod kill_session;
@@ -29,9 +36,11 @@ mod lift_hold;
 mod lift_lock;
 mod list_changes;
 mod list_environments;
+mod list_factors;
 mod list_grants;
 mod list_holds;
 mod list_locks;
+mod list_own_factors;
 mod list_people;
 mod list_policies;
 mod list_requests;
@@ -54,6 +63,9 @@ mod put_secret;
 mod raise_gate;
 mod raise_session;
 mod readyz;
+mod refuse_confirmation;
+mod remove_factor;
+mod rename_factor;
 mod renew_recovery_codes;
 mod request_access;
 mod reset_credentials;
@@ -62,10 +74,12 @@ mod search_audit;
 mod search_recordings;
 mod session_details;
 mod show_change;
+mod show_confirmation;
 mod show_request;
 mod show_review;
 mod show_session;
 mod ssh_config;
+mod step_up;
 mod suggest_request;
 mod tail_audit;
 mod usage;
@@ -81,8 +95,11 @@ use crate::endpoint::Endpoint;
 /// Every endpoint of the API; what is not here is not served.
 pub static ENDPOINTS: &[Endpoint] = &[
     login::ENDPOINT,
+    begin_passkey_login::ENDPOINT,
+    finish_passkey_login::ENDPOINT,
     logout::ENDPOINT,
     begin_session::ENDPOINT,
+    begin_passkey_session::ENDPOINT,
     show_session::ENDPOINT,
     raise_session::ENDPOINT,
     end_session::ENDPOINT,
@@ -93,6 +110,17 @@ pub static ENDPOINTS: &[Endpoint] = &[
     enrol_totp::ENDPOINT,
     confirm_totp::ENDPOINT,
     renew_recovery_codes::ENDPOINT,
+    begin_proof::ENDPOINT,
+    step_up::ENDPOINT,
+    list_own_factors::ENDPOINT,
+    list_factors::ENDPOINT,
+    rename_factor::ENDPOINT,
+    remove_factor::ENDPOINT,
+    enrol_passkey::ENDPOINT,
+    confirm_passkey::ENDPOINT,
+    show_confirmation::ENDPOINT,
+    confirm_confirmation::ENDPOINT,
+    refuse_confirmation::ENDPOINT,
     reset_credentials::ENDPOINT,
     plan::ENDPOINT,
     prove::ENDPOINT,

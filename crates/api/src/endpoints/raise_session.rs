@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
-use portcullis_control::view::CodeBody;
+use portcullis_control::view::ProofBody;
 use portcullis_control::{Carrier, Control};
 
 use crate::body::Sent;
@@ -29,7 +29,7 @@ async fn handle(
     State(control): State<Control>,
     scheme: Scheme,
     caller: Caller,
-    Sent(body): Sent<CodeBody>,
+    Sent(body): Sent<ProofBody>,
 ) -> Result<Response, Problem> {
     if caller.carrier() != Carrier::Cookie {
         return Err(Problem::invalid(

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::{FactorBody, RecoveryCodesView};
+use portcullis_control::view::{ProofBody, RecoveryCodesView};
 
 use crate::body::Sent;
 use crate::caller::Caller;
@@ -27,7 +27,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Sent(body): Sent<FactorBody>,
+    Sent(body): Sent<ProofBody>,
 ) -> Result<Json<RecoveryCodesView>, Problem> {
-    Ok(Json(control.recovery_codes(caller.who(), body).await?))
+    Ok(Json(control.recovery_codes(caller.who(), caller.token(), body).await?))
 }

@@ -1,10 +1,11 @@
 //! `POST /v1/users/{user}/credentials/reset`. Resets another person's credentials; never one's own.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::ResetBody;
+use portcullis_control::view::{ResetBody, ResetView};
 use portcullis_domain::ControlAction;
 
 use crate::body::{Named, Sent};
@@ -15,7 +16,7 @@ use crate::problem::Problem;
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     method: Method::Post,
     path: "/v1/users/{user}/credentials/reset",
-    summary: "give another person a temporary password and take their second factor away",
+    summary: "propose to give another person a temporary password and take their factors away",
     right: Right::Control(ControlAction::ManageCredentials),
     weight: Weight::Light,
     example: Example {
@@ -30,7 +31,7 @@ async fn handle(
     caller: Caller,
     Named(user): Named<String>,
     Sent(body): Sent<ResetBody>,
-) -> Result<StatusCode, Problem> {
-    control.reset_credentials(caller.who(), &user, body).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<(StatusCode, Json<ResetView>), Problem> {
+    let proposed = control.reset_credentials(caller.who(), &user, body).await?;
+    Ok((StatusCode::ACCEPTED, Json(proposed)))
 }

@@ -21,17 +21,25 @@ fn guarded() -> impl Iterator<Item = &'static Endpoint> {
 }
 
 #[tokio::test]
-async fn without_a_token_every_endpoint_but_six_refuses() {
+async fn without_a_token_every_endpoint_but_sign_ins_and_probes_refuses() {
     let node = Node::start().await;
     let open: Vec<&str> = ENDPOINTS
         .iter()
         .filter(|endpoint| endpoint.right == Right::Anonymous)
         .map(|endpoint| endpoint.path)
         .collect();
-    assert_eq!(
-        open,
-        ["/v1/login", "/v1/session", "/v1/openapi.json", "/healthz", "/readyz", "/metrics"]
-    );
+    let expected = [
+        "/v1/login",
+        "/v1/login/passkey",
+        "/v1/login/passkey/finish",
+        "/v1/session",
+        "/v1/session/passkey",
+        "/v1/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ];
+    assert_eq!(open, expected);
     for endpoint in guarded() {
         let answer = ask(&node, endpoint, None).await;
         assert_eq!(answer.status, 401, "{endpoint:?}: {}", answer.text());
@@ -115,6 +123,12 @@ async fn with_the_right_every_endpoint_comes_to_its_use_case() {
             path if path.contains("/{id}") => &[404], // there is none
             "/v1/audit/forget" => &[404],             // nobody of that name
             "/v1/me/totp/confirm" => &[404],          // none begun
+            path if path.contains("/{code}") => &[404], // nobody waits
+            "/v1/me/challenge" => &[422],             // no passkey
+            "/v1/me/step-up" => &[401],               // not the code
+            "/v1/login/passkey/finish" | "/v1/session/passkey" => &[422], // no answer
+            "/v1/me/passkeys/confirm" => &[422],      // no answer
+            path if path.ends_with("/credentials/reset") => &[202],
             "/v1/locks" | "/v1/holds" if endpoint.example.body.is_some() => &[201],
             _ => &[200, 204],
         };

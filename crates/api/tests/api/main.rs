@@ -9,11 +9,13 @@
 
 mod changes;
 mod client;
+mod confirmations;
 mod console;
 mod credentials;
 mod edge;
 mod erasure;
 mod events;
+mod factors;
 mod holds;
 mod invariants;
 mod map;

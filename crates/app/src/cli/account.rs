@@ -2,14 +2,15 @@
 
 use clap::Subcommand;
 use hyper::Method;
-use portcullis_control::view::{ConfirmBody, FactorBody, RecoveryCodesView, TotpView, WhoamiView};
+use portcullis_control::view::{ConfirmBody, ProofBody, RecoveryCodesView, TotpView};
 use serde::Serialize;
 
+use super::factors::proof;
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::print::{Out, escape, qr};
-use crate::prompt::{self, CODE_VARIABLE, PASSWORD_VARIABLE};
+use crate::prompt;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Account {
@@ -50,29 +51,14 @@ struct NewPassword {
 }
 
 async fn password(context: &Context, client: &Client) -> Result<(), Failure> {
-    let FactorBody { password: old, code } = proof(client).await?;
+    let ProofBody { password, code, .. } = proof(client).await?;
+    let old = password.unwrap_or_default();
     let new = prompt::new_password()?.expose().clone();
     client.tell(Method::POST, "/v1/me/password", Some(&NewPassword { old, new, code })).await?;
     // The node has ended every sign-in of this person, this one included.
     context.home.forget()?;
     context.out.either(&serde_json::json!({"changed": true}), |out| {
         out.line("your password is changed and you are signed out everywhere; sign in again with `portcullis login USER`")
-    })
-}
-
-/// Password, and a present code where a second factor exists: whoever finds an open terminal
-/// cannot replace it.
-async fn proof(client: &Client) -> Result<FactorBody, Failure> {
-    let me: WhoamiView = client.get("/v1/whoami").await?;
-    let password = prompt::secret("password: ", PASSWORD_VARIABLE)?;
-    let code = if me.second_factors.is_empty() {
-        None
-    } else {
-        Some(prompt::secret("present one-time or recovery code: ", CODE_VARIABLE)?)
-    };
-    Ok(FactorBody {
-        password: password.expose().clone(),
-        code: code.map(|code| code.expose().clone()),
     })
 }
 

@@ -2,13 +2,14 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use portcullis_control::view::{ResetBody, SecretBody};
+use portcullis_control::view::{ResetBody, ResetView, SecretBody};
 use portcullis_domain::Secret;
 use portcullis_identity::random::{OsRandom, Random};
 
 use crate::client::path;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::print::{Out, escape, short, time};
 use crate::prompt;
 
 /// Letters and digits that are not mistaken for one another.
@@ -28,7 +29,9 @@ pub(super) enum Credentials {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
-    /// Give somebody a temporary password; their second factor and sessions end
+    /// Propose to give somebody a temporary password; their factors and sessions end
+    ///
+    /// It is in force once another administrator has approved it with `portcullis changes approve`.
     Reset(Reset),
 }
 
@@ -71,18 +74,13 @@ impl Credentials {
                 };
                 let body = ResetBody { password: password.expose().clone(), reason: reset.reason };
                 let path = path("/v1/users/{}/credentials/reset", &[&reset.user]);
-                client.tell(Method::POST, &path, Some(&body)).await?;
+                let proposed: ResetView = client.post(&path, &body).await?;
                 let made = (!reset.ask).then(|| password.expose().clone());
-                let answer = serde_json::json!({"user": reset.user, "password": made});
-                out.either(&answer, |out| {
-                    out.line(&match &made {
-                        Some(password) => format!(
-                            "temporary password: {password}\nIt is not shown again. Tell {} to change it with `portcullis password`",
-                            reset.user
-                        ),
-                        None => format!("{} has a temporary password now", reset.user),
-                    })
-                })?;
+                let answer = serde_json::json!({
+                    "user": reset.user, "password": made, "change": proposed.change,
+                    "expires": proposed.expires,
+                });
+                out.either(&answer, |out| print_reset(out, &reset.user, made.as_ref(), &proposed))?;
             }
             Self::Secret(SecretCommand::Put { environment, name }) => {
                 let value = prompt::secret_or_input("secret: ")?;
@@ -105,6 +103,23 @@ impl Credentials {
         }
         Ok(Outcome::Done)
     }
+}
+
+fn print_reset(
+    out: Out,
+    user: &str,
+    made: Option<&String>,
+    proposed: &ResetView,
+) -> Result<(), Failure> {
+    if let Some(password) = made {
+        out.line(&format!("temporary password: {password}\nIt is not shown again."))?;
+    }
+    out.line(&format!(
+        "it is good for {} once another administrator has run, until {}:\n  portcullis changes approve {}\nTell {0} to change it with `portcullis password`",
+        escape::line(user),
+        time(proposed.expires),
+        short(proposed.change)
+    ))
 }
 
 /// A password nobody chose: 120 random bits in symbols that can be read out over a telephone.

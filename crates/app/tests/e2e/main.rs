@@ -31,6 +31,7 @@ mod credentials;
 mod databases;
 mod evidence;
 mod exports;
+mod factors;
 mod function;
 mod hostile_client;
 mod hostile_target;

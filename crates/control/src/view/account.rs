@@ -63,7 +63,7 @@ pub struct WhoamiView {
     pub roles: Vec<RoleView>,
     /// What they may do with Portcullis itself.
     pub control: Vec<ControlAction>,
-    /// Which second factors are set up (`totp`, `recovery_codes`).
+    /// Which second factors are set up (`totp`, `recovery_codes`, `passkeys`).
     pub second_factors: Vec<String>,
 }
 
@@ -85,17 +85,6 @@ pub struct PasswordBody {
     /// The new one.
     pub new: String,
     /// A present one-time or recovery code, where a second factor exists.
-    #[serde(default)]
-    pub code: Option<String>,
-}
-
-/// Body of `POST /v1/me/totp` and `POST /v1/me/recovery-codes`.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FactorBody {
-    /// The password, again.
-    pub password: String,
-    /// A present code, where a second factor exists already.
     #[serde(default)]
     pub code: Option<String>,
 }

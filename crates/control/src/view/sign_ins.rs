@@ -2,6 +2,7 @@
 
 use portcullis_domain::{FactorKind, SignInId, Timestamp, UserName};
 use portcullis_gateway::Carrier;
+use portcullis_identity::webauthn::AuthenticationResponse;
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/session`. `Debug` hides what must not be printed.
@@ -23,12 +24,12 @@ impl std::fmt::Debug for SessionBody {
     }
 }
 
-/// Body of `POST /v1/session/factor`.
-#[derive(Clone, Serialize, Deserialize)]
+/// Body of `POST /v1/session/passkey`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CodeBody {
-    /// A one-time or recovery code.
-    pub code: String,
+pub struct PasskeySessionBody {
+    /// What the browser answered to `POST /v1/login/passkey`.
+    pub answer: AuthenticationResponse,
 }
 
 /// The sign-in a page acts with.

@@ -136,8 +136,7 @@ impl SignInAuthority {
         serial: u64,
         random: &mut dyn Random,
     ) -> Result<Certificate, IssueError> {
-        let own =
-            factors.iter().any(|f| matches!(f.kind, FactorKind::Password | FactorKind::SshKey));
+        let own = factors.iter().any(own);
         let fits = factors.len() <= MAX_FACTORS && factors.iter().all(|f| carried(f, now));
         if !own || !fits {
             return Err(IssueError::NoOwnFactor);
@@ -261,7 +260,7 @@ fn read_factors(
         return Err(CertificateError::Factors);
     }
     let proved: Vec<Factor> = serde_json::from_str(text).map_err(|_| CertificateError::Factors)?;
-    let own = proved.iter().any(|f| matches!(f.kind, FactorKind::Password | FactorKind::SshKey));
+    let own = proved.iter().any(own);
     // Certificates keep whole seconds, factors milliseconds.
     let latest = issued.plus(Duration::from_secs(1));
     if !own || proved.len() > MAX_FACTORS || !proved.iter().all(|f| carried(f, latest)) {
@@ -270,6 +269,11 @@ fn read_factors(
     let mut factors = vec![Factor { kind: FactorKind::SshCertificate, at: issued }];
     factors.extend(proved);
     Ok(factors)
+}
+
+/// Whether a person proves this first factor themselves.
+fn own(factor: &Factor) -> bool {
+    matches!(factor.kind, FactorKind::Password | FactorKind::SshKey | FactorKind::Passkey)
 }
 
 /// Whether a certificate may carry this factor: proved by the person, not later than its issue.

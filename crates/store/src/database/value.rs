@@ -1,8 +1,8 @@
 //! Values on their way into statements and out of rows.
 
 use portcullis_domain::{
-    ChangeId, EnvironmentName, GrantId, HoldId, LockId, RequestId, ReviewId, RoleName, SessionId,
-    SignInId, SubjectId, TargetName, Timestamp, UserName,
+    ChangeId, ConfirmationId, EnvironmentName, FactorId, GrantId, HoldId, LockId, RequestId,
+    ReviewId, RoleName, SessionId, SignInId, SubjectId, TargetName, Timestamp, UserName,
 };
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
@@ -134,6 +134,12 @@ impl From<Vec<u8>> for Arg {
     }
 }
 
+impl From<&[u8]> for Arg {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(Some(value.to_vec()))
+    }
+}
+
 impl From<&[u8; 32]> for Arg {
     fn from(value: &[u8; 32]) -> Self {
         Self::Bytes(Some(value.to_vec()))
@@ -162,6 +168,8 @@ text_args!(
     EnvironmentName,
     GrantId,
     ChangeId,
+    ConfirmationId,
+    FactorId,
     HoldId,
     LockId,
     RequestId,

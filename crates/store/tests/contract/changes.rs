@@ -69,6 +69,7 @@ fn change(author: &str, number: u8) -> PendingChange {
         why: "moves a production target".to_owned(),
         files: vec![ChangeFile { name: "a.yaml".to_owned(), text: "kind: Group".to_owned() }],
         prune: false,
+        subject: portcullis_domain::ChangeSubject::Resources,
         at: NOW,
         state: ChangeState::Pending,
     }
