@@ -10,7 +10,7 @@ use crate::endpoints::ENDPOINTS;
 use crate::origin;
 
 /// Lists, which take `limit` and `cursor`. A test holds this against what answers with a list.
-pub(crate) const LISTS: [&str; 16] = [
+pub(crate) const LISTS: [&str; 17] = [
     "/v1/audit/exports",
     "/v1/changes",
     "/v1/environments",
@@ -24,6 +24,7 @@ pub(crate) const LISTS: [&str; 16] = [
     "/v1/policies",
     "/v1/requests",
     "/v1/resources",
+    "/v1/reviews",
     "/v1/sessions",
     "/v1/suggestions",
     "/v1/who-can",

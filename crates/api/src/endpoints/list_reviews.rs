@@ -1,14 +1,14 @@
 //! `GET /v1/reviews`. Reviews of uses of break-glass roles.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::on;
 use portcullis_control::Control;
-use portcullis_control::view::{ReviewView, ReviewsQuery};
+use portcullis_control::view::ReviewsQuery;
 
-use crate::body::Asked;
 use crate::caller::Caller;
 use crate::endpoint::{Endpoint, Example, Method, Right, Weight};
+use crate::pages::Listed;
 use crate::problem::Problem;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -24,7 +24,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<ReviewsQuery>,
-) -> Result<Json<Vec<ReviewView>>, Problem> {
-    Ok(Json(control.reviews(caller.who(), query).await?))
+    Listed(query, paging): Listed<ReviewsQuery>,
+) -> Result<Response, Problem> {
+    paging.of(control.reviews(caller.who(), query).await?, |view| view.review.id.to_string())
 }
