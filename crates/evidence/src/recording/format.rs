@@ -104,19 +104,9 @@ pub(super) struct Preamble {
 
 /// Reads what stands before the chunks; `Ok(None)` where it is not the start of a recording.
 pub(super) fn read_header(input: &mut impl Read) -> io::Result<Option<Preamble>> {
-    let mut start = [0; 12];
-    if read_full(input, &mut start)? < start.len() || !start.starts_with(&MAGIC) {
+    let Some((start, json)) = read_start(input, &MAGIC, MAX_HEADER_BYTES)? else {
         return Ok(None);
-    }
-    let [.., a, b, c, d] = start;
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length > MAX_HEADER_BYTES {
-        return Ok(None);
-    }
-    let mut json = vec![0; length];
-    if read_full(input, &mut json)? < length {
-        return Ok(None);
-    }
+    };
     let Ok(header) = serde_json::from_slice::<Header>(&json) else {
         return Ok(None);
     };
@@ -128,6 +118,29 @@ pub(super) fn read_header(input: &mut impl Read) -> io::Result<Option<Preamble>>
         hash: sha256(&[&start, &json]),
         bytes: (start.len() + json.len()) as u64,
     }))
+}
+
+/// Reads how a file begins: its magic and the length of its header, and the header's JSON.
+/// `Ok(None)` where it begins otherwise, ends before, or has a header of more than `most` bytes.
+pub(super) fn read_start(
+    input: &mut impl Read,
+    magic: &[u8; 8],
+    most: usize,
+) -> io::Result<Option<([u8; 12], Vec<u8>)>> {
+    let mut start = [0; 12];
+    if read_full(input, &mut start)? < start.len() || !start.starts_with(magic) {
+        return Ok(None);
+    }
+    let [.., a, b, c, d] = start;
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if length > most {
+        return Ok(None);
+    }
+    let mut json = vec![0; length];
+    if read_full(input, &mut json)? < length {
+        return Ok(None);
+    }
+    Ok(Some((start, json)))
 }
 
 /// The bytes of a chunk before what is sealed.

@@ -24,7 +24,7 @@ use super::{TextKind, TextLine, TextRenderer};
 use crate::log::merkle::sha256;
 use crate::log::segment::read_full;
 use crate::recording::compress;
-use crate::recording::format::read_header;
+use crate::recording::format::{read_header, read_start};
 use crate::recording::frame::{MAX_WHOLE_FRAME_BYTES, put_varint, take_varint};
 use crate::recording::reader::{ReadError, RecordingReader};
 use crate::recording::seal::{KeyWrap, SESSION_KEY_BYTES, TAG_BYTES};
@@ -332,19 +332,7 @@ impl TextReader {
 }
 
 fn read_text_header(file: &mut impl Read) -> io::Result<Option<(Header, Vec<u8>)>> {
-    let mut start = [0; 12];
-    if read_full(file, &mut start)? < start.len() || !start.starts_with(&MAGIC) {
-        return Ok(None);
-    }
-    let [.., a, b, c, d] = start;
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length > MAX_HEADER_BYTES {
-        return Ok(None);
-    }
-    let mut json = vec![0; length];
-    if read_full(file, &mut json)? < length {
-        return Ok(None);
-    }
+    let Some((_, json)) = read_start(file, &MAGIC, MAX_HEADER_BYTES)? else { return Ok(None) };
     Ok(serde_json::from_slice(&json).ok().map(|header| (header, json)))
 }
 
