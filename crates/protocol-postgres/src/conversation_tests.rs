@@ -1,12 +1,13 @@
 //! Answers find what they belong to, in every order a client and a server can speak in.
 
-use portcullis_sql::{Modes, Prepared};
+use portcullis_sql::{Classifier, Modes, Prepared};
 use proptest::prelude::*;
 
 use super::*;
 
 fn known(text: &str) -> Arc<Known> {
-    Known::read(text.as_bytes(), &Modes::postgres(), &mut Prepared::default())
+    let classifier = Classifier::default();
+    Known::read(&classifier, text.as_bytes(), &Modes::postgres(), &mut Prepared::default())
 }
 
 fn running(id: u64) -> Running {

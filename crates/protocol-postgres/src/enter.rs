@@ -1,15 +1,16 @@
 //! From a client that arrived to a session that runs: sign in, authorise, open, connect, relay.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use portcullis_domain::{Action, DatabaseAct, Decision, Denial, Login, TargetName, UserName};
 use portcullis_gateway::{Asked, Authenticated, EndReason, Gateway, LiveSession, Refused};
 use tokio::io::AsyncWriteExt;
 
 use crate::back::{self, Stream};
-use crate::cancel::Keys;
 use crate::front::{self, Arrived};
 use crate::relay::{self, Shared};
+use crate::serve::Common;
 use crate::wire::make::{self, state};
 use crate::wire::startup::Session;
 
@@ -43,7 +44,7 @@ type Refusal = (&'static str, String);
 /// Serves a client to its end. `signed_in` is called once it is no stranger any more.
 pub(crate) async fn serve(
     gateway: &Gateway,
-    keys: &Keys,
+    common: &Common,
     arrived: Arrived,
     source: IpAddr,
     signed_in: impl FnOnce(),
@@ -65,7 +66,7 @@ pub(crate) async fn serve(
         Ok(opened) => opened,
         Err((state, told)) => return front::tell(&mut stream, state, &told).await,
     };
-    let ran = run(keys, stream, &live, &session, database).await;
+    let ran = run(common, stream, &live, &session, database).await;
     live.close().await;
     ran
 }
@@ -210,7 +211,7 @@ fn parameters(live: &LiveSession, session: &Session, database: &str) -> Vec<(Str
 
 /// Connects to the server, greets the client and relays.
 async fn run(
-    keys: &Keys,
+    common: &Common,
     mut stream: Stream,
     live: &LiveSession,
     session: &Session,
@@ -225,7 +226,7 @@ async fn run(
         Ok(server) => server,
         Err(told) => return front::tell(&mut stream, state::NO_SERVER, &told).await,
     };
-    let Some(lent) = keys.lend(server.cancel.clone()) else {
+    let Some(lent) = common.keys.lend(server.cancel.clone()) else {
         return front::tell(&mut stream, state::NO_SERVER, "the gate has no randomness").await;
     };
     let mut greeting = make::authentication_ok();
@@ -234,7 +235,9 @@ async fn run(
     greeting.extend(make::message(b'Z', &[make::IDLE]));
     stream.write_all(&greeting).await?;
     stream.flush().await?;
-    let shared = Shared::new(live.clone(), database, is_replication(session), server.modes);
+    let classifier = Arc::clone(&common.classifier);
+    let replication = is_replication(session);
+    let shared = Shared::new(live.clone(), database, replication, server.modes, classifier);
     relay::run(&shared, stream, server.stream).await;
     // A statement that still runs would outlive the session.
     if !shared.tracker().is_idle() {

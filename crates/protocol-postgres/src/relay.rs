@@ -4,12 +4,12 @@
 //! nothing else; the end of the session cuts both however they behave.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use portcullis_domain::DatabaseAct;
 use portcullis_gateway::{EndReason, LiveSession, Observation, RecordError};
-use portcullis_sql::Modes;
+use portcullis_sql::{Classifier, Modes};
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) whole: AtomicBool,
     tracker: Mutex<Tracker>,
     modes: Mutex<Modes>,
+    /// Common to all sessions.
+    pub(crate) classifier: Arc<Classifier>,
     statements: AtomicU64,
 }
 
@@ -77,6 +79,7 @@ impl Shared {
         database: String,
         replication: bool,
         modes: Modes,
+        classifier: Arc<Classifier>,
     ) -> Self {
         Self {
             live,
@@ -87,6 +90,7 @@ impl Shared {
             whole: AtomicBool::new(true),
             tracker: Mutex::new(Tracker::default()),
             modes: Mutex::new(modes),
+            classifier,
             statements: AtomicU64::new(0),
         }
     }

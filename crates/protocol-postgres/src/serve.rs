@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_gateway::{Gateway, ListenerTls, ListenerTlsError, Strangers};
+use portcullis_sql::Classifier;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -22,6 +23,14 @@ use crate::options::{KEEPALIVE, Options};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for sessions to end when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What all connections share.
+#[derive(Clone, Default)]
+pub(crate) struct Common {
+    pub(crate) keys: Keys,
+    /// What texts were found to be; it remembers for all sessions.
+    pub(crate) classifier: Arc<Classifier>,
+}
 
 /// The PostgreSQL room: the gate's door for PostgreSQL clients.
 pub struct PostgresRoom {
@@ -48,7 +57,7 @@ impl PostgresRoom {
             self.options.max_half_open,
             self.options.max_half_open_per_source,
         );
-        let (keys, tasks) = (Keys::default(), TaskTracker::new());
+        let (common, tasks) = (Common::default(), TaskTracker::new());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -70,12 +79,12 @@ impl PostgresRoom {
             if let Err(error) = prepare(&stream) {
                 tracing::debug!(%error, "a client's socket could not be prepared");
             }
-            let (gateway, keys) = (self.gateway.clone(), keys.clone());
+            let (gateway, common) = (self.gateway.clone(), common.clone());
             let (tls, grace) = (Arc::clone(&self.tls), self.options.login_grace);
             let stop = stop.clone();
             tasks.spawn(async move {
                 let (known, signed_in) = oneshot::channel();
-                let attending = attend(&gateway, &keys, stream, tls, source, move || {
+                let attending = attend(&gateway, &common, stream, tls, source, move || {
                     drop(stranger);
                     let _ = known.send(());
                 });
@@ -101,7 +110,7 @@ impl PostgresRoom {
 
 async fn attend(
     gateway: &Gateway,
-    keys: &Keys,
+    common: &Common,
     stream: TcpStream,
     tls: Arc<ServerConfig>,
     source: IpAddr,
@@ -110,10 +119,10 @@ async fn attend(
     let served = match front::receive(stream, tls).await {
         Ok(First::Arrived(arrived)) => {
             // Boxed: what waits for a stranger is small.
-            Box::pin(enter::serve(gateway, keys, *arrived, source, signed_in)).await
+            Box::pin(enter::serve(gateway, common, *arrived, source, signed_in)).await
         }
         Ok(First::Cancel { process, key }) => {
-            if let Some(cancel) = keys.find(process, &key) {
+            if let Some(cancel) = common.keys.find(process, &key) {
                 cancel.send().await;
             }
             Ok(())

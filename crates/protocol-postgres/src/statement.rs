@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use portcullis_domain::DatabaseAct;
-use portcullis_sql::{Class, ClassSet, Limits, Modes, Prepared, classify};
+use portcullis_sql::{Class, ClassSet, Classifier, Modes, Prepared};
 use serde_json::{Value as Json, json};
 
 use crate::options::{RECORDED_TEXT_BYTES, RECORDED_VALUE_BYTES, RECORDED_VALUES};
@@ -47,8 +47,13 @@ pub(crate) struct Known {
 
 impl Known {
     /// Classifies a text.
-    pub(crate) fn read(text: &[u8], modes: &Modes, prepared: &mut Prepared) -> Arc<Self> {
-        let statements = classify(text, modes, &Limits::STANDARD);
+    pub(crate) fn read(
+        classifier: &Classifier,
+        text: &[u8],
+        modes: &Modes,
+        prepared: &mut Prepared,
+    ) -> Arc<Self> {
+        let statements = classifier.classify(text, modes);
         let mut set = ClassSet::EMPTY;
         let mut known = Self::nothing(text.len());
         for statement in &statements.list {
@@ -260,7 +265,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Arc<Known> {
-        Known::read(text.as_bytes(), &Modes::postgres(), &mut Prepared::default())
+        let classifier = Classifier::default();
+        Known::read(&classifier, text.as_bytes(), &Modes::postgres(), &mut Prepared::default())
     }
 
     #[test]

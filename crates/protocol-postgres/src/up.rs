@@ -271,7 +271,7 @@ impl Up<'_> {
             }
         }
         let modes = *self.shared.modes();
-        Known::read(text, &modes, &mut self.prepared)
+        Known::read(&self.shared.classifier, text, &modes, &mut self.prepared)
     }
 
     fn let_through(&mut self, known: &Known, name: Option<&[u8]>) {
